@@ -1,0 +1,35 @@
+"""sigilla: gene-expression signatures pressed into discrete codes.
+
+``io`` reads files into AnnData, ``tl`` fits, ``get`` tabulates, ``pl`` draws, ``report`` writes
+one page. Sub-packages load on first use, so ``import sigilla`` costs neither torch nor scanpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
+
+from sigilla.settings import settings
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from sigilla import datasets, get, io, metrics, models, pl, pp, report, tl
+
+__version__ = _version("sigilla")
+
+_ROOMS = ("datasets", "get", "io", "metrics", "models", "pl", "pp", "report", "tl")
+
+__all__ = ["__version__", "settings", *_ROOMS]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _ROOMS:
+        return importlib.import_module(f"sigilla.{name}")
+    msg = f"module 'sigilla' has no attribute {name!r}; it has {', '.join(__all__)}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,44 @@
+"""Checks of input, and the sentences that say what is wrong and what would work."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def listed(values: Iterable[object], limit: int = 8) -> str:
+    """'a', 'b', 'c' and 4 more: a list short enough to read in a traceback.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], limit=2)
+    "'a', 'b' and 1 more"
+    """
+    items = [repr(v) for v in values]
+    shown = ", ".join(items[:limit])
+    return f"{shown} and {len(items) - limit} more" if len(items) > limit else shown
+
+
+def unknown_name(argument: str, value: object, choices: Iterable[object]) -> str:
+    """The message for a value that is not among its choices, with the closest one proposed.
+
+    Examples
+    --------
+    >>> unknown_name("layer", "count", ["counts", "scaled"])
+    "layer='count' not found; did you mean 'counts'? Available: 'counts', 'scaled'"
+    """
+    names = [str(c) for c in choices]
+    close = difflib.get_close_matches(str(value), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return f"{argument}={value!r} not found{hint} Available: {listed(names) or 'none'}"
+
+
+class DataError(ValueError):
+    """The data given cannot be used as they are; the message says why and what to do."""
+
+
+class FileError(OSError):
+    """A file is not what its name says, is damaged, or cannot be written."""

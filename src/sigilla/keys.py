@@ -1,0 +1,39 @@
+"""Every key that sigilla writes into an AnnData is built here and nowhere else.
+
+A verb's ``key`` (its name, or ``key_added``) names everything it stores::
+
+    obs[key]                  nearest code (category), or cluster
+    obs[confidence(key)]      probability of that code, 0..1
+    obsm[latent(key)]         latent before quantisation      n x d
+    obsm[codes(key)]          embedding of the nearest code   n x d
+    obsm[distances(key)]      squared distances to the codes  n x K
+    varm[prototypes(key)]     decoded codes                   genes x K
+    uns[key]                  everything else
+"""
+
+from __future__ import annotations
+
+
+def latent(key: str) -> str:
+    """The ``obsm`` key of the continuous latent."""
+    return f"X_{key}"
+
+
+def codes(key: str) -> str:
+    """The ``obsm`` key of each observation's nearest code."""
+    return f"{key}_codes"
+
+
+def distances(key: str) -> str:
+    """The ``obsm`` key of the distances to every code."""
+    return f"{key}_distances"
+
+
+def confidence(key: str) -> str:
+    """The ``obs`` key of the nearest code's probability."""
+    return f"{key}_confidence"
+
+
+def prototypes(key: str) -> str:
+    """The ``varm`` key of the decoded codes."""
+    return f"{key}_prototypes"
