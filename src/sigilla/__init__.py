@@ -19,13 +19,23 @@ if TYPE_CHECKING:
 
 __version__ = _version("sigilla")
 
-_ROOMS = ("datasets", "get", "io", "metrics", "models", "pl", "pp", "report", "tl")
-
-__all__ = ["__version__", "settings", *_ROOMS]
+__all__ = [
+    "__version__",
+    "datasets",
+    "get",
+    "io",
+    "metrics",
+    "models",
+    "pl",
+    "pp",
+    "report",
+    "settings",
+    "tl",
+]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _ROOMS:
+    if name in __all__:
         return importlib.import_module(f"sigilla.{name}")
     msg = f"module 'sigilla' has no attribute {name!r}; it has {', '.join(__all__)}"
     raise AttributeError(msg)

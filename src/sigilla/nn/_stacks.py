@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+def mlp(sizes: Sequence[int], *, activation: str = "gelu", dropout: float = 0.0) -> nn.Sequential:
+    """Linear layers of the given sizes, an activation (and dropout) between but not after them."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes[:-1]):
+        layers += [nn.Linear(n_in, n_out), _ACTIVATIONS[activation]()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
+class Scale(nn.Module):
+    """Multiply by a constant: the published decoder's "tanh, then x10"."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+class Standardise(nn.Module):
+    """(x - mean) / sd with moments taken from the training data and kept with the model.
+
+    Constant features have no spread to divide by; they become zero instead of infinite.
+    """
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("sd", torch.ones(n_features))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Take mean and sd (ddof 0) per column of ``x``."""
+        sd, mean = torch.std_mean(x, dim=0, correction=0)
+        constant = sd <= 1e-6 * mean.abs().clamp_min(1e-6)
+        self.mean.copy_(mean)
+        self.sd.copy_(torch.where(constant, torch.inf, sd))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.sd
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Back to the units of the data; constant features return to their mean."""
+        return x * torch.where(torch.isinf(self.sd), 0, self.sd) + self.mean

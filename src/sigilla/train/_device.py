@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import torch
+
+# Of the card's free memory, what the data may take: the rest is for weights and activations.
+_DATA_SHARE = 0.6
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """``"auto"`` is CUDA where there is one, else the CPU; anything else is taken at its word.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device={device!r} is not a torch device; take 'auto', 'cpu' or 'cuda'"
+        ) from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r}, but torch sees no CUDA device; take device='cpu'")
+    return resolved
+
+
+def fits_on(device: torch.device, n_bytes: int) -> bool:
+    """Whether the data may stay on the device for the whole fit."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes < _DATA_SHARE * free
