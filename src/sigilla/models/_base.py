@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -81,6 +81,8 @@ class Model(nn.Module, ABC):
     Config: ClassVar[type[BaseConfig]]
     config: BaseConfig
     uses_labels: ClassVar[bool] = False
+    has_codes: ClassVar[bool] = False
+    correlation_space: ClassVar[Literal["latent", "genes"]] = "genes"
     monitor: ClassVar[tuple[str, str]] = ("loss", "min")
 
     def __init__(
@@ -142,6 +144,17 @@ class Model(nn.Module, ABC):
         """The decoded codes, K x genes."""
         codes = self.codebook()
         return None if codes is None else self.decode(codes)
+
+    def typical(self) -> Tensor:
+        """A value for each gene that says nothing: stands in for genes a query lacks.
+
+        The training mean where the model standardises, else 0, the centre of a z-score.
+        """
+        standardise = getattr(self, "standardise", None)
+        if standardise is None:
+            return torch.zeros(len(self.var_names))
+        mean: Tensor = standardise.mean
+        return mean
 
     # -- state ----------------------------------------------------------------------------------
     def state(self) -> dict[str, np.ndarray]:

@@ -42,6 +42,7 @@ class VQVAE(_base.Model):
     name = "vqvae"
     title = "VQ-VAE"
     paper = "van den Oord et al. 2017, arXiv:1711.00937"
+    has_codes = True
     Config: ClassVar[type[Config]] = VQVAEConfig
     config: VQVAEConfig
 

@@ -1,0 +1,8 @@
+"""The only door from AnnData to tensors: which matrix, which genes, which labels."""
+
+from __future__ import annotations
+
+from sigilla.batches._labels import Labels, read_labels
+from sigilla.batches._matrix import Observations, read_observations
+
+__all__ = ["Labels", "Observations", "read_labels", "read_observations"]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sigilla.errors import DataError, unknown_name
+from sigilla.logging import logger
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Classes by name and, for each observation, the index of its class or -1."""
+
+    classes: tuple[str, ...]
+    index: NDArray[np.int64]
+
+
+def read_labels(adata: AnnData, label_key: str) -> Labels:
+    """The labels in ``obs[label_key]``.
+
+    Categories keep their order, other values are sorted, and classes without an observation are
+    dropped: a slice of the data never reorders the classes it keeps. Missing values and empty
+    strings are observations without a label.
+
+    Raises
+    ------
+    KeyError
+        No such column.
+    DataError
+        Fewer than two classes.
+
+    Examples
+    --------
+    >>> import anndata, numpy as np, pandas as pd
+    >>> obs = pd.DataFrame({"pcl": ["b", "a", None]}, index=list("xyz"))
+    >>> read_labels(anndata.AnnData(np.zeros((3, 1)), obs=obs), "pcl").index
+    array([ 1,  0, -1])
+    """
+    if label_key not in adata.obs:
+        raise KeyError(unknown_name("label_key", label_key, adata.obs.columns))
+    column = adata.obs[label_key]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        present = column.cat.remove_unused_categories()
+        classes, index = [str(c) for c in present.cat.categories], present.cat.codes.to_numpy()
+    else:
+        text = column.astype("string").to_numpy(dtype=object, na_value=None)
+        index, found = pd.factorize(text, sort=True)
+        classes = [str(c) for c in found]
+    index = index.astype(np.int64)
+    if "" in classes:
+        empty = classes.index("")
+        index = np.where(index == empty, -1, index - (index > empty))
+        classes.remove("")
+    if len(classes) < 2:
+        found = f"one class, {classes[0]!r}" if classes else "no label at all"
+        raise DataError(
+            f"label_key={label_key!r} has {found} in {adata.n_obs} observations; at least two "
+            "classes are needed. Join class names first, e.g. sg.io.read_lincs(..., classes=...)"
+        )
+    unlabelled = int((index < 0).sum())
+    if unlabelled:
+        logger.info("%d of %d observations have no %s", unlabelled, adata.n_obs, label_key)
+    return Labels(tuple(classes), index)

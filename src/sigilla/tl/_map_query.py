@@ -1,0 +1,139 @@
+"""Annotate new signatures with a code book that is already there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sigilla import get
+from sigilla.batches import Observations, read_observations
+from sigilla.errors import DataError, listed, unknown_name
+from sigilla.logging import logger
+from sigilla.models import Model
+from sigilla.tl._store import store
+from sigilla.train import resolve_device
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+
+def map_query(
+    query: AnnData,
+    reference: AnnData | Model,
+    *,
+    key: str = "svqvae",
+    layer: str | None = None,
+    gene_key: str | None = None,
+    min_overlap: float = 0.8,
+    key_added: str | None = None,
+    device: str = "auto",
+    copy: bool = False,
+) -> AnnData | None:
+    """Annotate signatures with a fitted code book, own or published.
+
+    The query's genes are put in the model's order. A gene that the query lacks takes the value
+    that says nothing (the training mean, or 0 for z-scores); how many did is logged and stored.
+    Nothing is trained.
+
+    Parameters
+    ----------
+    query
+        Observations x genes, on the scale that the model was trained on (L1000 z-scores for the
+        published code book).
+    reference
+        A fitted AnnData, or a model (:func:`sigilla.datasets.svqvae_lincs_pretrained`,
+        :func:`sigilla.models.load`).
+    key
+        Where a fitted AnnData keeps its model.
+    layer
+        Matrix of ``query`` to use in place of ``X``.
+    gene_key
+        Column of ``query.var`` with the model's kind of gene names; default ``var_names``.
+    min_overlap
+        Smallest share of the model's genes that the query must have, 0 to 1.
+    key_added
+        Replaces ``key`` in the names below.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ...
+    copy
+        Return a changed copy and leave ``query`` alone.
+
+    Returns
+    -------
+    ``None`` (or the copy). Sets the fields of the method that was fitted, see
+    :func:`sigilla.tl.svqvae`, and ``uns[key]["params"]["missing_genes"]``, their number.
+
+    Raises
+    ------
+    DataError
+        Too few of the model's genes are there; the message names the column of ``var`` that
+        matches better where there is one.
+
+    Examples
+    --------
+    >>> import sigilla as sg
+    >>> adata = sg.datasets.simulate_lincs(n_classes=3, n_genes=30, random_state=0)
+    >>> reference, query = adata[::2].copy(), adata[1::2].copy()
+    >>> sg.tl.svqvae(reference, max_epochs=2)
+    >>> sg.tl.map_query(query, reference)
+    >>> query.obsm["svqvae_distances"].shape[1]
+    3
+    """
+    model = reference if isinstance(reference, Model) else get.model(reference, key)
+    where = resolve_device(device)
+    if not 0 <= min_overlap <= 1:
+        raise ValueError(f"min_overlap={min_overlap!r} must lie between 0 and 1")
+    wanted, found = _match(query, model, gene_key, min_overlap)
+    seen = read_observations(query, layer=layer)
+    x = np.empty((query.n_obs, len(wanted)), dtype=np.float32)
+    x[:] = model.typical().cpu().numpy()
+    here = np.flatnonzero(found >= 0)
+    x[:, here] = seen.x[:, found[here]]
+    missing = len(wanted) - len(here)
+    if missing:
+        logger.warning(
+            "%d of the model's %d genes are missing and count as typical: %s",
+            missing,
+            len(wanted),
+            listed(np.asarray(wanted)[found < 0]),
+        )
+    target = query.copy() if copy else query
+    params = {"layer": layer, "gene_key": gene_key, "missing_genes": missing}
+    store(
+        target,
+        key_added or key,
+        model.to(where),
+        Observations(x, model.var_names, found),
+        params=params,
+    )
+    return target if copy else None
+
+
+def _match(
+    query: AnnData, model: Model, gene_key: str | None, min_overlap: float
+) -> tuple[tuple[str, ...], NDArray[np.intp]]:
+    """The model's genes and, for each, its column in the query or -1."""
+    if gene_key is not None and gene_key not in query.var:
+        raise KeyError(unknown_name("gene_key", gene_key, query.var.columns))
+    columns = {c: query.var[c].astype(str).to_numpy() for c in query.var.columns}
+    names = query.var_names.to_numpy() if gene_key is None else columns[gene_key]
+    position = {name: i for i, name in reversed(list(enumerate(names)))}
+    found = np.array([position.get(name, -1) for name in model.var_names])
+    overlap = float((found >= 0).mean())
+    if overlap < min_overlap:
+        wanted = set(model.var_names)
+        share = {c: len(wanted & set(v)) / len(wanted) for c, v in columns.items()}
+        better = max(share, key=lambda c: share[c], default=None)
+        hint = (
+            f"var[{better!r}] has {share[better]:.0%}: pass gene_key={better!r}"
+            if better is not None and share[better] > overlap
+            else f"the model's genes are named like {listed(model.var_names, 3)}, "
+            f"the query's like {listed(names, 3)}"
+        )
+        raise DataError(
+            f"the query has {overlap:.0%} of the model's {len(found)} genes, below "
+            f"min_overlap={min_overlap:.0%}; {hint}"
+        )
+    return model.var_names, found
