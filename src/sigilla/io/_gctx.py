@@ -1,0 +1,241 @@
+"""Reading GCTX: the Connectivity Map's matrices in HDF5."""
+
+from __future__ import annotations
+
+import difflib
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+
+from sigilla.errors import DataError, FileError, listed
+from sigilla.io._matrix import read_matrix
+from sigilla.io._metadata import decode, tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import DTypeLike, NDArray
+
+    Index = NDArray[np.intp]
+
+MATRIX = "/0/DATA/0/matrix"
+ROW = "/0/META/ROW"
+COL = "/0/META/COL"
+
+
+def read_gctx(
+    path: str | Path,
+    *,
+    rid: Iterable[object] | None = None,
+    cid: Iterable[object] | None = None,
+    backed: bool = False,
+    dtype: DTypeLike | None = "float32",
+) -> ad.AnnData:
+    """Read a GCTX file: signatures x genes, metadata in ``obs`` and ``var``.
+
+    Any rows and columns are read in any order, and only the blocks of the file that hold them.
+    Memory stays within the result plus some tens of megabytes.
+
+    Parameters
+    ----------
+    path
+        The ``.gctx`` file. One still packed as ``.gctx.gz`` has to be unpacked first.
+    rid
+        Ids of the genes (rows, in the terms of the format) to read, in the order wanted;
+        all, in the order of the file, by default.
+    cid
+        Ids of the signatures (columns) to read, likewise.
+    backed
+        Leave the matrix on disk. ``X`` is then a dask array; the file is opened for each block
+        that a computation asks for and closed after it, so there is nothing to close, and the
+        AnnData can be pickled and sent to other processes that see the file.
+    dtype
+        Type of ``X``. GCTX files hold ``float32`` nearly always; where one holds ``float64`` or
+        integers they are converted, as cmapPy does. ``None`` keeps what the file has.
+
+    Returns
+    -------
+    AnnData
+        ``obs_names`` are the signature ids and ``var_names`` the gene ids, both as text.
+        Metadata columns of bytes are decoded, text that is all numbers becomes numbers, and the
+        format's ``-666`` becomes missing (NaN).
+
+    Raises
+    ------
+    FileError
+        The file is missing, packed, truncated, damaged, or not a GCTX file.
+    DataError
+        Ids are unknown or repeated, in the file or in what was asked.
+
+    References
+    ----------
+    Enache et al. 2019, Bioinformatics 35(8): 1427-1429 (the format).
+
+    Examples
+    --------
+    >>> import tempfile, anndata, numpy as np, pandas as pd, sigilla as sg
+    >>> adata = anndata.AnnData(
+    ...     np.arange(6, dtype="float32").reshape(2, 3),
+    ...     obs=pd.DataFrame({"cell_id": ["A375", "MCF7"]}, index=["s1", "s2"]),
+    ...     var=pd.DataFrame(index=["780", "7849", "2978"]),
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sg.io.write_gctx(adata, f"{folder}/small.gctx")
+    ...     sg.io.read_gctx(f"{folder}/small.gctx", rid=["2978", "780"]).to_df()
+        2978  780
+    s1   2.0  0.0
+    s2   5.0  3.0
+    """
+    with open_gctx(path) as file:
+        rows = file.positions("cid", cid)
+        cols = file.positions("rid", rid)
+        return file.adata(rows, cols, backed=backed, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class Gctx:
+    """An open GCTX file whose layout and ids have been checked."""
+
+    path: Path
+    matrix: h5py.Dataset
+    cid: pd.Index
+    rid: pd.Index
+
+    def positions(self, argument: str, asked: Iterable[object] | None) -> Index | None:
+        """Where the ids asked for are; None where all are, in the order of the file."""
+        if asked is None:
+            return None
+        ids = self.cid if argument == "cid" else self.rid
+        wanted = pd.Index([asked] if isinstance(asked, str) else [str(i) for i in asked], dtype=str)
+        if not wanted.is_unique:
+            repeated = wanted[wanted.duplicated()].unique()
+            raise DataError(f"{argument} names {listed(repeated)} more than once; ask once each.")
+        found: Index = ids.get_indexer(wanted)
+        if (found < 0).any():
+            _raise_unknown(argument, wanted[found < 0], len(wanted), ids, self.path)
+        return found
+
+    def obs(self, rows: Index | None = None) -> pd.DataFrame:
+        """Metadata of the signatures at ``rows``."""
+        return _frame(self.matrix.file[COL], self.cid, rows)
+
+    def var(self, cols: Index | None = None) -> pd.DataFrame:
+        """Metadata of the genes at ``cols``."""
+        return _frame(self.matrix.file[ROW], self.rid, cols)
+
+    def adata(
+        self, rows: Index | None, cols: Index | None, *, backed: bool, dtype: DTypeLike | None
+    ) -> ad.AnnData:
+        """The signatures at ``rows`` and genes at ``cols`` as AnnData."""
+        kind = self.matrix.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
+        if backed:
+            from sigilla.io._lazy import lazy_matrix
+
+            x: Any = lazy_matrix(self.path, self.matrix, rows, cols, kind)
+        else:
+            x = read_matrix(self.matrix, rows, cols, kind)
+        return ad.AnnData(x, obs=self.obs(rows), var=self.var(cols))
+
+
+@contextmanager
+def open_gctx(path: str | Path) -> Iterator[Gctx]:
+    """Open a GCTX file and check its layout; damage met while it is open is a FileError too."""
+    path = Path(path).expanduser()
+    check_is_hdf5(path)
+    try:
+        with h5py.File(path, "r") as file:
+            yield _checked(path, file)
+    except (DataError, FileError):
+        raise
+    except (OSError, RuntimeError, zlib.error) as error:
+        raise FileError(
+            f"path={str(path)!r} is damaged or incomplete ({error}). Fetch or copy it again and "
+            "compare its size with the source."
+        ) from error
+
+
+def check_is_hdf5(path: Path) -> None:
+    """Raise a FileError that says what a file that is not HDF5 is instead."""
+    if not path.exists():
+        raise FileError(f"path={str(path)!r} does not exist.")
+    if path.is_dir():
+        raise FileError(f"path={str(path)!r} is a folder; name the .gctx file in it.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise FileError(f"path={str(path)!r} cannot be read: {error}") from error
+    if head[:2] == b"\x1f\x8b":
+        raise FileError(
+            f"path={str(path)!r} is compressed with gzip, which allows no access by block. Unpack "
+            f"it once with: gunzip -k {quoted(path)}"
+        )
+    if head.startswith((b"#1.2", b"#1.3")):
+        raise FileError(f"path={str(path)!r} is a GCT text file; use sigilla.io.read_gct.")
+    if not h5py.is_hdf5(path):
+        kind = "empty" if not head else "text" if b"\0" not in head else "some other binary format"
+        raise FileError(f"path={str(path)!r} is not a GCTX (HDF5) file: its content is {kind}.")
+
+
+def quoted(path: Path) -> str:
+    """The path as a shell takes it."""
+    import shlex
+
+    return shlex.quote(str(path))
+
+
+def _checked(path: Path, file: h5py.File) -> Gctx:
+    missing = [node for node in (MATRIX, f"{ROW}/id", f"{COL}/id") if node not in file]
+    if missing:
+        hint = " It looks like an .h5ad file: use anndata.read_h5ad." if "obs" in file else ""
+        raise FileError(
+            f"path={str(path)!r} is HDF5 but not GCTX: it has no {listed(missing)}, only "
+            f"{listed(file)} at the top.{hint}"
+        )
+    matrix = file[MATRIX]
+    rid, cid = (pd.Index(decode(file[f"{node}/id"][...]), dtype=object) for node in (ROW, COL))
+    if matrix.shape != (len(cid), len(rid)) or matrix.dtype.kind not in "iufb":
+        raise FileError(
+            f"path={str(path)!r} is not a valid GCTX file: its matrix is {matrix.shape} of "
+            f"{matrix.dtype}, but there are {len(cid)} column ids and {len(rid)} row ids."
+        )
+    for axis, ids in (("column (signature)", cid), ("row (gene)", rid)):
+        if not ids.is_unique:
+            repeated = ids[ids.duplicated()].unique()
+            raise DataError(
+                f"path={str(path)!r} has {len(repeated)} {axis} ids more than once: "
+                f"{listed(repeated)}. Ids must be unique; write the file again with unique ones."
+            )
+    return Gctx(path, matrix, cid, rid)
+
+
+def _frame(group: h5py.Group, ids: pd.Index, at: Index | None) -> pd.DataFrame:
+    columns = {}
+    for name, node in group.items():
+        if name == "id" or not isinstance(node, h5py.Dataset):
+            continue
+        if node.shape != (len(ids),):
+            raise FileError(
+                f"{group.file.filename!r}: metadata column {name!r} has shape {node.shape}, but "
+                f"there are {len(ids)} ids."
+            )
+        values = node[...]
+        columns[name] = tidy(values if at is None else values[at])
+    return pd.DataFrame(columns, index=ids if at is None else ids[at], copy=False)
+
+
+def _raise_unknown(argument: str, unknown: pd.Index, n: int, ids: pd.Index, path: Path) -> None:
+    first = str(unknown[0])
+    near = [i for i in ids[:200_000] if i[:3].lower() == first[:3].lower()][:2000]
+    close = difflib.get_close_matches(first, near or list(ids[:2000]), n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else f" The file has {listed(ids, 3)}."
+    raise DataError(
+        f"{argument}: {len(unknown)} of {n} ids are not in {path.name}: {listed(unknown, 5)}.{hint}"
+    )
