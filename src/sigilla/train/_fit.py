@@ -170,10 +170,9 @@ class _Run:
                 loss.total.backward()  # type: ignore[no-untyped-call]  # torch ships none
                 optimiser.step()
                 seen.add(loss, len(batch.x))
-        values = seen.values()
+        values = self.guard(seen)
         if len(self.validation):
             values |= {f"val_{name}": value for name, value in self.validate().items()}
-        self.guard(values)
         return values
 
     @torch.no_grad()
@@ -183,7 +182,7 @@ class _Run:
         for batch in self.batches(self.validation, _EVAL_BATCH):
             for phase in self.optimisers:
                 seen.add(self.model.loss(batch, phase=phase), len(batch.x))
-        return seen.values()
+        return self.guard(seen)
 
     def batches(self, order: Tensor, size: int) -> Iterator[Batch]:
         for index in torch.split(order, size):
@@ -192,12 +191,12 @@ class _Run:
                 x.to(self.device, non_blocking=True), label.to(self.device, non_blocking=True)
             )
 
-    def guard(self, values: dict[str, float]) -> None:
-        wrong = [name for name, value in values.items() if not math.isfinite(value)]
-        if not wrong:
-            return
-        # The total is wrong whenever a term is; the term is the news.
-        name = next((n for n in wrong if not n.endswith("loss")), wrong[0])
+    def guard(self, seen: _Means) -> dict[str, float]:
+        """The epoch's means, or an error that names the term that went wrong first."""
+        values = seen.values()
+        if all(map(math.isfinite, values.values())):
+            return values
+        name = seen.first_broken()
         raise TrainingError(
             f"{self.model.title}: {name!r} became {values[name]} in epoch {self.epoch}; lower "
             f"learning_rate={self.model.config.learning_rate:g}, or scale the data if their "
@@ -258,20 +257,38 @@ class _Means:
     """Running means of an epoch's terms, kept on the device until the epoch is over."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.rows = 0
+        self.sums: dict[tuple[str, ...], Tensor] = {}
+        self.finite: dict[tuple[str, ...], Tensor] = {}
+        self.rows: dict[tuple[str, ...], int] = {}
 
     def add(self, loss: Loss, rows: int) -> None:
-        total = {"loss": loss.total} if "loss" not in loss.terms else {}
-        for name, value in (total | loss.terms | loss.metrics).items():
-            weighted = value.detach() * rows
-            self.sums[name] = self.sums[name] + weighted if name in self.sums else weighted
-        self.rows += rows
+        values = {"loss": loss.total} | loss.terms | loss.metrics
+        names = tuple(values)
+        row = torch.stack([v.detach() for v in values.values()])
+        if names not in self.sums:
+            self.sums[names], self.finite[names] = torch.zeros_like(row), torch.zeros_like(row)
+            self.rows[names] = 0
+        self.sums[names].add_(row, alpha=rows)
+        self.finite[names] += row.isfinite()
+        self.rows[names] += rows
 
     def values(self) -> dict[str, float]:
-        # The one wait of the epoch.
-        numbers = torch.stack(list(self.sums.values())).div(self.rows).tolist()
-        return dict(zip(self.sums, numbers, strict=True))
+        """The means, by name; the one wait of the epoch."""
+        return {
+            name: value / self.rows[names]
+            for names, sums in self.sums.items()
+            for name, value in zip(names, sums.tolist(), strict=True)
+        }
+
+    def first_broken(self) -> str:
+        """The term that was finite for the fewest steps: it broke the others."""
+        steps = {
+            name: count
+            for names, finite in self.finite.items()
+            for name, count in zip(names, finite.tolist(), strict=True)
+            if name != "loss"
+        }
+        return min(steps, key=steps.__getitem__)
 
 
 def _digest(x: Tensor, label: Tensor) -> str:

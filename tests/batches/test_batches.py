@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import anndata
+import dask.array
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from sigilla.batches import read_labels, read_observations
+from sigilla.errors import DataError
+
+
+def table(values: object, **obs: object) -> anndata.AnnData:
+    x = np.asarray(values, dtype=np.float32)
+    names = [f"s{i}" for i in range(len(x))]
+    return anndata.AnnData(x, obs=pd.DataFrame(obs, index=names))
+
+
+X = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        np.asfortranarray,
+        sparse.csr_matrix,
+        sparse.csc_matrix,
+        sparse.csr_array,
+        lambda x: dask.array.from_array(x, chunks=(2, 2)),
+        lambda x: x.astype(np.int32),
+    ],
+)
+def test_every_kind_of_matrix_gives_the_same_numbers(make):
+    adata = anndata.AnnData(make(X))
+    mask = np.array([True, False, True])
+    np.testing.assert_array_equal(read_observations(adata).x, X)
+    np.testing.assert_array_equal(read_observations(adata, mask_var=mask).x, X[:, mask])
+
+
+def test_a_backed_file_is_read(tmp_path):
+    anndata.AnnData(X).write_h5ad(tmp_path / "x.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    np.testing.assert_array_equal(read_observations(backed).x, X)
+    backed.file.close()
+
+
+def test_layers_and_representations_are_named():
+    adata = table(X)
+    adata.layers["twice"] = 2 * X
+    adata.obsm["X_pca"] = X[:, :2]
+    np.testing.assert_array_equal(read_observations(adata, layer="twice").x, 2 * X)
+    seen = read_observations(adata, use_rep="X_pca")
+    assert seen.names == ("X_pca_0", "X_pca_1")
+    assert seen.columns is None
+    with pytest.raises(KeyError, match="did you mean 'twice'"):
+        read_observations(adata, layer="twices")
+    with pytest.raises(ValueError, match="not both"):
+        read_observations(adata, layer="twice", use_rep="X_pca")
+    with pytest.raises(KeyError, match="mask_var='hvg' not found"):
+        read_observations(adata, mask_var="hvg")
+    with pytest.raises(ValueError, match="one value per gene, 3"):
+        read_observations(adata, mask_var=np.array([True]))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_counted_and_placed(bad):
+    x = X.copy()
+    x[2, 1] = bad
+    with pytest.raises(DataError, match=r"adata\.X has 1 NaN or infinite value\(s\).*'s2'"):
+        read_observations(table(x))
+
+
+def test_empty_data_are_refused():
+    with pytest.raises(DataError, match="empty: 4 observations x 0 features"):
+        read_observations(table(X), mask_var=np.zeros(3, dtype=bool))
+
+
+def test_missing_labels_are_minus_one_whatever_stands_for_them():
+    for labels in (
+        ["b", None, "a", np.nan],
+        pd.Categorical(["b", None, "a", None]),
+        ["b", "", "a", None],
+        pd.array(["b", pd.NA, "a", pd.NA], dtype="string"),
+    ):
+        found = read_labels(table(X, pcl=labels), "pcl")
+        assert found.classes == ("a", "b")
+        assert found.index.tolist() == [1, -1, 0, -1]
+
+
+def test_the_order_of_classes_survives_slicing():
+    labels = pd.Categorical(list("zyxw"), categories=list("zyxw"))
+    adata = table(X, pcl=labels)
+    assert read_labels(adata, "pcl").classes == ("z", "y", "x", "w")
+    assert read_labels(adata[[3, 1]], "pcl").classes == ("y", "w")
+    plain = table(X, pcl=list("zyxw"))
+    assert read_labels(plain[[3, 1]], "pcl").classes == ("w", "y")
+
+
+def test_too_few_classes_are_refused_by_what_is_there():
+    with pytest.raises(KeyError, match="label_key='moa' not found; did you mean 'moas'"):
+        read_labels(table(X, moas=list("aabb")), "moa")
+    with pytest.raises(DataError, match="no label at all in 4 observations"):
+        read_labels(table(X, pcl=[None] * 4), "pcl")
+    with pytest.raises(DataError, match="one class, 'a'"):
+        read_labels(table(X, pcl=["a"] * 4), "pcl")
