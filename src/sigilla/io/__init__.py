@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from sigilla.io._cmappy import read_gmt
+from sigilla.io._gct import read_gct, write_gct
 from sigilla.io._gctx import read_gctx
 from sigilla.io._gctx_write import write_gctx
 
-__all__ = ["read_gctx", "write_gctx"]
+__all__ = ["read_gct", "read_gctx", "read_gmt", "write_gct", "write_gctx"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla.errors import DataError, FileError, listed
+from sigilla.io._ids import check_unique, positions
 from sigilla.io._matrix import read_matrix
 from sigilla.io._metadata import decode, tidy
 
@@ -110,17 +110,8 @@ class Gctx:
 
     def positions(self, argument: str, asked: Iterable[object] | None) -> Index | None:
         """Where the ids asked for are; None where all are, in the order of the file."""
-        if asked is None:
-            return None
         ids = self.cid if argument == "cid" else self.rid
-        wanted = pd.Index([asked] if isinstance(asked, str) else [str(i) for i in asked], dtype=str)
-        if not wanted.is_unique:
-            repeated = wanted[wanted.duplicated()].unique()
-            raise DataError(f"{argument} names {listed(repeated)} more than once; ask once each.")
-        found: Index = ids.get_indexer(wanted)
-        if (found < 0).any():
-            _raise_unknown(argument, wanted[found < 0], len(wanted), ids, self.path)
-        return found
+        return positions(argument, asked, ids, self.path)
 
     def obs(self, rows: Index | None = None) -> pd.DataFrame:
         """Metadata of the signatures at ``rows``."""
@@ -206,13 +197,8 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
             f"path={str(path)!r} is not a valid GCTX file: its matrix is {matrix.shape} of "
             f"{matrix.dtype}, but there are {len(cid)} column ids and {len(rid)} row ids."
         )
-    for axis, ids in (("column (signature)", cid), ("row (gene)", rid)):
-        if not ids.is_unique:
-            repeated = ids[ids.duplicated()].unique()
-            raise DataError(
-                f"path={str(path)!r} has {len(repeated)} {axis} ids more than once: "
-                f"{listed(repeated)}. Ids must be unique; write the file again with unique ones."
-            )
+    check_unique(path, cid, "column (signature)")
+    check_unique(path, rid, "row (gene)")
     return Gctx(path, matrix, cid, rid)
 
 
@@ -229,13 +215,3 @@ def _frame(group: h5py.Group, ids: pd.Index, at: Index | None) -> pd.DataFrame:
         values = node[...]
         columns[name] = tidy(values if at is None else values[at])
     return pd.DataFrame(columns, index=ids if at is None else ids[at], copy=False)
-
-
-def _raise_unknown(argument: str, unknown: pd.Index, n: int, ids: pd.Index, path: Path) -> None:
-    first = str(unknown[0])
-    near = [i for i in ids[:200_000] if i[:3].lower() == first[:3].lower()][:2000]
-    close = difflib.get_close_matches(first, near or list(ids[:2000]), n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else f" The file has {listed(ids, 3)}."
-    raise DataError(
-        f"{argument}: {len(unknown)} of {n} ids are not in {path.name}: {listed(unknown, 5)}.{hint}"
-    )
