@@ -17,7 +17,8 @@ def listed(values: Iterable[object], limit: int = 8) -> str:
     >>> listed(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"
     """
-    items = [repr(v) for v in values]
+    # NumPy's strings would show as np.str_('a').
+    items = [repr(str(v)) if isinstance(v, str) else repr(v) for v in values]
     shown = ", ".join(items[:limit])
     return f"{shown} and {len(items) - limit} more" if len(items) > limit else shown
 

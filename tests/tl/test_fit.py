@@ -1,0 +1,140 @@
+"""The verbs made from the registry: what they write, and what they refuse before any work."""
+
+from __future__ import annotations
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import sigilla as sg
+from sigilla import keys
+from sigilla.models import METHODS
+
+# A name that is a path in HDF5, markup in a page and a formula in a sheet.
+CLASSES = ["mTOR/PI3K inhibitor", "<script>", "=cmd()"]
+SMALL = {"vae": {"n_latent": 3}, "vqvae": {"n_codes": 3, "n_latent": 3}}
+
+
+def signatures(n: int = 60, genes: int = 10) -> anndata.AnnData:
+    rng = np.random.default_rng(0)
+    label = np.arange(n) % len(CLASSES)
+    x = rng.normal(size=(len(CLASSES), genes))[label] * 3 + rng.normal(size=(n, genes))
+    pcl = np.array(CLASSES, dtype=object)[label]
+    pcl[::10] = None
+    obs = pd.DataFrame({"pcl": pcl}, index=[f"sig{i}" for i in range(n)])
+    var = pd.DataFrame(index=[f"g{i}" for i in range(genes)])
+    return anndata.AnnData(x.astype(np.float32), obs=obs, var=var)
+
+
+def run(name: str, adata: anndata.AnnData, **options: object) -> anndata.AnnData | None:
+    return getattr(sg.tl, name)(adata, **({"max_epochs": 2} | SMALL.get(name, {}) | options))
+
+
+@pytest.fixture(params=METHODS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_a_verb_writes_its_keys_and_returns_none(name):
+    adata = signatures()
+    assert run(name, adata) is None
+    assert len(adata.obsm[keys.latent(name)]) == adata.n_obs
+    assert len(adata.uns[name]["history"]["loss"]) == 2
+    if METHODS[name].has_codes:
+        k = len(adata.uns[name]["classes"])
+        assert adata.obsm[keys.distances(name)].shape == (adata.n_obs, k)
+        assert adata.varm[keys.prototypes(name)].shape == (adata.n_vars, k)
+        assert adata.uns[name]["code_correlation"].shape == (k, k)
+        nearest = adata.obsm[keys.distances(name)].argmin(axis=1)
+        assert (adata.obs[name].cat.codes == nearest).all()
+        np.testing.assert_array_equal(
+            adata.obsm[keys.codes(name)], adata.uns[name]["codes"][nearest]
+        )
+
+
+def test_key_added_replaces_every_key(name):
+    adata = signatures()
+    run(name, adata, key_added="mine")
+    for axis in (adata.obs, adata.obsm, adata.varm, adata.uns):
+        assert not [k for k in axis if name in k]
+    assert keys.latent("mine") in adata.obsm
+
+
+def test_copy_leaves_the_input_alone(name):
+    adata = signatures()
+    changed = run(name, adata, copy=True)
+    assert name in changed.uns
+    assert not adata.uns
+    assert not adata.obsm
+
+
+def test_a_view_becomes_an_object_of_its_own(name):
+    whole = signatures()
+    part = whole[:40]
+    run(name, part)
+    assert not part.is_view
+    assert not whole.uns
+
+
+@pytest.mark.parametrize("form", ["h5ad", "zarr"])
+def test_a_written_file_is_the_saved_model(name, form, tmp_path):
+    adata = signatures()
+    run(name, adata)
+    path = tmp_path / f"fitted.{form}"
+    getattr(adata, f"write_{form}")(path)
+    back = getattr(anndata, f"read_{form}")(path)
+    model = sg.get.model(back, name)
+    found = model.embed(torch.from_numpy(back.X)).latent.numpy()
+    np.testing.assert_allclose(found, adata.obsm[keys.latent(name)], rtol=1e-5, atol=1e-6)
+    assert list(map(str, back.uns[name].get("classes", []))) == list(model.classes)
+
+
+def test_the_same_seed_gives_the_same_numbers(name):
+    first, second, other = (signatures() for _ in range(3))
+    run(name, first)
+    run(name, second)
+    run(name, other, random_state=1)
+    latent = keys.latent(name)
+    np.testing.assert_array_equal(first.obsm[latent], second.obsm[latent])
+    assert not np.array_equal(first.obsm[latent], other.obsm[latent])
+
+
+def test_masked_genes_have_no_prototype():
+    adata = signatures()
+    mask = np.arange(adata.n_vars) % 2 == 0
+    run("vqvae", adata, mask_var=mask)
+    prototypes = adata.varm[keys.prototypes("vqvae")]
+    assert np.isnan(prototypes[~mask]).all()
+    assert np.isfinite(prototypes[mask]).all()
+
+
+def test_bad_input_is_refused_before_anything_is_written(name):
+    adata = signatures()
+    adata.X[3, 3] = np.nan
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        run(name, adata)
+    with pytest.raises(TypeError, match="option='n_latents' not found; did you mean 'n_latent'"):
+        run(name, adata, n_latents=2)
+    with pytest.raises(ValueError, match="batch_size=0 must be >= 1"):
+        run(name, adata, batch_size=0)
+    assert not adata.uns
+    assert not adata.obsm
+
+
+def test_labels_are_checked_first():
+    adata = signatures()
+    for name, method in METHODS.items():
+        if not method.uses_labels:
+            continue
+        verb = getattr(sg.tl, name)
+        with pytest.raises(KeyError, match="label_key='plc' not found; did you mean 'pcl'"):
+            verb(adata, "plc")
+        adata.obs["none"] = None
+        with pytest.raises(ValueError, match="no label at all"):
+            verb(adata, "none")
+        adata.obs["one"] = "only"
+        with pytest.raises(ValueError, match="one class, 'only'"):
+            verb(adata, "one")
+    assert not adata.uns

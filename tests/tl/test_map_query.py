@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from tests.tl.test_fit import run, signatures
+
+import sigilla as sg
+from sigilla import keys
+
+
+@pytest.fixture
+def reference():
+    adata = signatures()
+    run("vqvae", adata)
+    return adata
+
+
+def test_mapping_the_training_data_gives_what_the_fit_stored(reference):
+    query = signatures()
+    sg.tl.map_query(query, reference, key="vqvae")
+    for field in (keys.latent("vqvae"), keys.distances("vqvae")):
+        np.testing.assert_allclose(query.obsm[field], reference.obsm[field], rtol=1e-5)
+    assert (query.obs["vqvae"] == reference.obs["vqvae"]).all()
+    assert query.uns["vqvae"]["params"]["missing_genes"] == 0
+
+
+def test_genes_are_found_by_name_wherever_they_stand(reference):
+    query = signatures()[:, ::-1].copy()
+    query.var["id"] = query.var_names
+    query.var_names = [f"probe{i}" for i in range(query.n_vars)]
+    sg.tl.map_query(query, reference, key="vqvae", gene_key="id")
+    np.testing.assert_allclose(
+        query.obsm[keys.distances("vqvae")], reference.obsm[keys.distances("vqvae")], rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        query.varm[keys.prototypes("vqvae")][::-1], reference.varm[keys.prototypes("vqvae")]
+    )
+
+
+def test_missing_genes_count_as_typical_and_are_reported(reference, caplog):
+    with caplog.at_level(logging.WARNING, logger="sigilla"):
+        query = signatures()[:, 1:].copy()
+        sg.tl.map_query(query, reference, key="vqvae")
+    assert "1 of the model's 10 genes are missing and count as typical: 'g0'" in caplog.text
+    assert query.uns["vqvae"]["params"]["missing_genes"] == 1
+    filled = signatures()
+    filled.X[:, 0] = sg.get.model(reference, "vqvae").typical()[0]
+    sg.tl.map_query(filled, reference, key="vqvae")
+    np.testing.assert_allclose(
+        query.obsm[keys.latent("vqvae")], filled.obsm[keys.latent("vqvae")], rtol=1e-5
+    )
+
+
+def test_too_few_genes_are_refused_with_the_column_that_would_match(reference):
+    query = signatures()
+    query.var["id"] = query.var_names
+    query.var_names = [f"probe{i}" for i in range(query.n_vars)]
+    with pytest.raises(ValueError, match=r"0% of the model's 10 genes.*pass gene_key='id'"):
+        sg.tl.map_query(query, reference, key="vqvae")
+    del query.var["id"]
+    with pytest.raises(ValueError, match=r"named like 'g0'.*the query's like 'probe0'"):
+        sg.tl.map_query(query, reference, key="vqvae")
+    with pytest.raises(KeyError, match="gene_key='id' not found"):
+        sg.tl.map_query(query, reference, key="vqvae", gene_key="id")
+    assert not query.uns
+    assert not query.obsm
