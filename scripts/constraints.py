@@ -1,0 +1,43 @@
+"""Write constraints.txt: the exact versions that README and CI install, from this environment.
+
+``python scripts/constraints.py`` in an environment with ``sigilla[test,lint,docs]``. The local part
+of a version (``2.13.0+cpu``) is left out, so that the pin fits every build of it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata as installed
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
+HEAD = """\
+# Exact versions that README and CI install; written by scripts/constraints.py, do not edit.
+# torch is pinned so that pip takes the build this file was made with, not a newer, larger one.
+"""
+
+
+def closure(root: str) -> dict[str, str]:
+    """Every distribution that ``root`` needs here, itself left out, with its version."""
+    found: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    waiting = [Requirement(root)]
+    while waiting:
+        wanted = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        for extra in ("", *wanted.extras):
+            if (name, extra) in seen:
+                continue
+            seen.add((name, extra))
+            found[name] = installed.version(name).partition("+")[0]
+            needs = map(Requirement, installed.requires(name) or ())
+            waiting += [n for n in needs if n.marker is None or n.marker.evaluate({"extra": extra})]
+    del found[canonicalize_name(Requirement(root).name)]
+    return found
+
+
+if __name__ == "__main__":
+    pins = sorted(closure("sigilla[test,lint,docs]").items())
+    CONSTRAINTS.write_text(HEAD + "".join(f"{name}=={version}\n" for name, version in pins))

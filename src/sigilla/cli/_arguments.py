@@ -1,0 +1,31 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_READING = "Files of a LINCS release"
+Input = Annotated[Path, typer.Argument(help="Signatures: .h5ad, .gctx or .gct.")]
+OutFile = Annotated[Path, typer.Option("--out", "-o", help="The .h5ad file to write.")]
+SigInfo = Annotated[
+    Path | None, typer.Option(help="Table of signatures: sig_info.", rich_help_panel=_READING)
+]
+GeneInfo = Annotated[
+    Path | None, typer.Option(help="Table of genes: gene_info.", rich_help_panel=_READING)
+]
+PertInfo = Annotated[
+    Path | None, typer.Option(help="Table of perturbagens: pert_info.", rich_help_panel=_READING)
+]
+Classes = Annotated[
+    Path | None,
+    typer.Option(help="Table of PCLs or MOAs: compound and class.", rich_help_panel=_READING),
+]
+TABLES = {
+    "sig_info": SigInfo,
+    "gene_info": GeneInfo,
+    "pert_info": PertInfo,
+    "classes": Classes,
+}

@@ -1,0 +1,129 @@
+"""``sigilla fit METHOD``: a command for each method, made from its verb when asked for."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperGroup
+
+from sigilla.cli._arguments import TABLES, Input, OutFile
+from sigilla.cli._files import read, say, step, writable, write
+from sigilla.errors import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Methods(TyperGroup):
+    """``sigilla fit METHOD``, where METHOD comes from the registry."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        from sigilla.models import METHODS
+
+        return list(METHODS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        names = self.list_commands(ctx)
+        if cmd_name not in names:
+            raise ValueError(unknown_name("METHOD", cmd_name, names))
+        single = typer.Typer(rich_markup_mode="rich", add_completion=False)
+        single.command(cmd_name)(_fit_command(cmd_name))
+        return typer.main.get_command(single)
+
+
+fit_app = typer.Typer(
+    cls=_Methods,
+    no_args_is_help=True,
+    help="Fit a method and write the annotated signatures.\n\n"
+    "[bold]sigilla fit METHOD INPUT --label KEY --out FILE[/bold]\n\n"
+    "Every method has its own options: [bold]sigilla fit svqvae --help[/bold].",
+)
+
+
+@fit_app.callback()
+def _fit() -> None:
+    pass
+
+
+def _fit_command(name: str) -> Callable[..., None]:
+    """The command of a method: what every fit needs, then the verb's own options as flags."""
+    import sigilla as sg
+
+    verb = getattr(sg.tl, name)
+    summary, *_ = (inspect.getdoc(verb) or "").split("\n\n")
+
+    def run(**given: Any) -> None:
+        out = writable(given.pop("out"))
+        tables = {table: given.pop(table) for table in TABLES}
+        adata = read(given.pop("input"), **tables)
+        with step(f"fit {name}"):
+            verb(adata, **given)
+        write(adata, out)
+        say(f"wrote {out}")
+
+    required, optional = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter("input", required, annotation=Input),
+        inspect.Parameter("out", optional, annotation=OutFile),
+        *(inspect.Parameter(t, optional, default=None, annotation=TABLES[t]) for t in TABLES),
+        *_flags(verb),
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    label = " --label pcl" if any(p.name == "label_key" for p in parameters) else ""
+    run.__doc__ = (
+        f"{summary}\n\n[bold]Examples[/bold]\n\n"
+        f"sigilla fit {name} signatures.h5ad{label} --out fitted.h5ad\n\n"
+        f"sigilla fit {name} level5.gctx --sig-info sig_info.txt.gz --gene-info gene_info.txt.gz "
+        f"--classes pcl.tsv{label} --out fitted.h5ad"
+    )
+    return run
+
+
+def _flags(verb: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The options of a verb that a command line can give, with the help from its docstring."""
+    import anndata
+    import numpy as np
+    from numpy.typing import NDArray
+
+    names = {"AnnData": anndata.AnnData, "np": np, "NDArray": NDArray, "Path": Path}
+    hints = get_type_hints(verb, localns=names)
+    helps = _parameter_docs(inspect.getdoc(verb) or "") | {"key_added": "Name of the result."}
+    flags = []
+    for p in inspect.signature(verb).parameters.values():
+        kind = _flag_type(p.annotation if not isinstance(p.annotation, str) else hints[p.name])
+        if p.name in {"adata", "copy", "progress"} or kind is None:
+            continue
+        spelling = ["--label"] if p.name == "label_key" else []
+        option = typer.Option(*spelling, help=helps.get(p.name, ""), rich_help_panel="Method")
+        flags.append(p.replace(kind=p.KEYWORD_ONLY, annotation=Annotated[kind, option]))
+    return flags
+
+
+def _flag_type(hint: Any) -> Any:
+    """The part of a type that one word on a command line can spell; None where there is none."""
+    members = get_args(hint) if NoneType in get_args(hint) else (hint,)
+    plain = {int, float, str, bool}
+    spelled = [m for m in members if m in plain or get_origin(m) is Literal]
+    if not spelled:
+        return None
+    return spelled[0] | None if NoneType in members else spelled[0]
+
+
+def _parameter_docs(doc: str) -> dict[str, str]:
+    """The entries of a numpydoc "Parameters" section, without the default that typer shows."""
+    from rich.markup import escape
+
+    section = doc.partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?)+)", section, flags=re.MULTILINE)
+    return {
+        name: escape(" ".join(text.split()).partition(" Default: ``")[0].replace("``", ""))
+        for names, text in entries
+        for name in names.split(", ")
+    }
