@@ -19,33 +19,31 @@ def test_the_kl_term_is_that_of_torch():
 
 def test_terms_are_summed_over_genes_and_dimensions_and_averaged_over_observations():
     """Averaging over genes too would hide a beta of genes / (2 latent dimensions)."""
-    model = VAE(VAE.Config(n_latent=2, n_hidden=4, warmup_epochs=0), n_features=3).eval()
+    model = VAE(VAE.Config(n_latent=2, n_hidden=4), n_features=3).eval()
     x = torch.randn(7, 3)
     loss = model.loss(Batch(x, torch.full((7,), -1)), phase="main")
-    mean, log_var = model.encoder(x).chunk(2, dim=1)
+    mean, log_var = model.posterior(x)
     gaussian = torch.distributions.Normal(model.decoder(mean), 1.0)
     torch.testing.assert_close(loss.terms["reconstruction"], -gaussian.log_prob(x).sum(1).mean())
     torch.testing.assert_close(loss.terms["kl"], kl_standard_normal(mean, log_var).mean())
 
 
 def test_the_latent_of_two_gaussian_factors_spans_their_plane():
-    """A linear-Gaussian VAE ends at probabilistic PCA; a small nonlinear one ends close to it."""
+    """The optimum of a linear VAE is probabilistic PCA; a linear truth keeps it there."""
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(800, 2))
     x = factors @ rng.normal(size=(2, 20)) + 0.3 * rng.normal(size=(800, 20))
-    config = VAE.Config(
-        n_latent=2, n_hidden=32, max_epochs=60, learning_rate=5e-3, validation_fraction=0
-    )
+    config = VAE.Config(n_latent=2, n_hidden=32, max_epochs=30, validation_fraction=0)
     model = VAE(config, n_features=20)
     fit(model, x.astype(np.float32))
     latent = model.embed(torch.from_numpy(x.astype(np.float32))).latent.numpy()
     angles = subspace_angles(latent - latent.mean(0), factors - factors.mean(0))
-    assert np.degrees(angles).max() < 25
+    assert np.degrees(angles).max() < 10
 
 
 def test_a_large_beta_switches_the_latent_off():
     x = np.random.default_rng(0).normal(size=(200, 10)).astype(np.float32)
-    config = VAE.Config(n_latent=2, beta=50, max_epochs=40, warmup_epochs=0, learning_rate=5e-3)
+    config = VAE.Config(n_latent=2, beta=50, max_epochs=40, learning_rate=5e-3)
     model = VAE(config, n_features=10)
     history = fit(model, x)
     assert history["kl"][-1] / 50 < 0.01

@@ -1,4 +1,4 @@
-"""Gaussian VAE (Kingma & Welling 2013, arXiv:1312.6114)."""
+"""Gaussian VAE (Kingma & Welling 2013, arXiv:1312.6114), started at probabilistic PCA."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from sigilla.models import _base
 from sigilla.models._config import Config, param
-from sigilla.nn import Standardise, gaussian_nll, kl_standard_normal, mlp
+from sigilla.nn import LinearPlus, Standardise, gaussian_nll, kl_standard_normal, principal_axes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,16 +29,17 @@ class VAEConfig(Config):
         "genes / (2 latent dimensions).",
         at_least=0,
     )
-    warmup_epochs: int = param(
-        10, "Epochs over which beta grows linearly from 0 to its value.", at_least=0
-    )
     max_epochs: int = param(200, "Passes over the training observations, at most.", at_least=0)
 
 
 class VAE(_base.Model):
     """Encoder to a Gaussian posterior, decoder to a Gaussian with one learned variance per gene.
 
-    The data are standardised inside the model; the latent that is stored is the posterior mean.
+    The data are standardised inside the model, and the latent that is stored is the posterior
+    mean. Encoder and decoder are a linear map plus a small network whose last layer starts at
+    zero; the linear maps start at probabilistic PCA (Tipping & Bishop 1999), the optimum of a
+    linear VAE. So no latent dimension is born collapsed, a few dozen observations are enough, and
+    training can only add what is not linear.
     """
 
     name = "vae"
@@ -46,46 +47,55 @@ class VAE(_base.Model):
     paper = "Kingma & Welling 2013, arXiv:1312.6114"
     Config: ClassVar[type[Config]] = VAEConfig
     config: VAEConfig
-    epoch: Tensor
 
     def build(self, n_features: int, n_classes: int) -> None:
         del n_classes
         c = self.config
         self.standardise = Standardise(n_features)
-        self.encoder = mlp([n_features, c.n_hidden, 2 * c.n_latent])
-        self.decoder = mlp([c.n_latent, c.n_hidden, n_features])
-        self.log_var = nn.Parameter(torch.zeros(n_features))
-        self.register_buffer("epoch", torch.zeros(()))
+        self.encoder = LinearPlus(n_features, c.n_hidden, 2 * c.n_latent)
+        self.decoder = LinearPlus(c.n_latent, c.n_hidden, n_features)
+        self.gene_log_var = nn.Parameter(torch.zeros(n_features))
 
+    @torch.no_grad()
     def prepare(self, x: Tensor, label: Tensor) -> None:
         del label
         self.standardise.fit(x)
+        x = self.standardise(x)
+        axes, variance = principal_axes(x, self.config.n_latent)
+        n_axes = len(variance)
+        # What the axes leave, spread evenly over the other directions; never quite nothing.
+        total = x.square().sum() / len(x)
+        noise = (total - variance.sum()) / max(x.shape[1] - n_axes, 1)
+        noise = noise.clamp_min(1e-4 * total / x.shape[1])
+        variance = variance.clamp_min(noise)
+        loadings = axes * (variance - noise).clamp_min(1e-6).sqrt()
+        log_var = torch.zeros(2 * self.config.n_latent, device=x.device)
+        log_var[self.config.n_latent :][:n_axes] = (noise / variance).log()
+        self.encoder.start((loadings / variance).T, log_var)
+        self.decoder.start(loadings)
+        left = x - x @ (loadings / variance) @ loadings.T
+        self.gene_log_var.copy_(left.square().mean(dim=0).clamp_min(noise / 10).log())
 
-    def start_epoch(self, epoch: int) -> None:
-        self.epoch.fill_(epoch)
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the latent of standardised observations."""
+        mean, log_var = self.encoder(x).chunk(2, dim=1)
+        return mean, log_var
 
     def loss(self, batch: _base.Batch, *, phase: str) -> _base.Loss:
         del phase
         x = self.standardise(batch.x)
-        mean, log_var = self.encoder(x).chunk(2, dim=1)
+        mean, log_var = self.posterior(x)
         z = mean
         if self.training:
             z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
         # The bound keeps a gene that is fitted exactly from pulling the likelihood to infinity.
-        gene_log_var = self.log_var.clamp(-8, 8)
-        warmup = (self.epoch + 1) / (self.config.warmup_epochs + 1)
-        beta = self.config.beta * (warmup.clamp(max=1) if self.training else 1.0)
-        return _base.Loss(
-            {
-                "reconstruction": gaussian_nll(x, self.decoder(z), gene_log_var).mean(),
-                "kl": beta * kl_standard_normal(mean, log_var).mean(),
-            }
-        )
+        nll = gaussian_nll(x, self.decoder(z), self.gene_log_var.clamp_min(-8))
+        kl = kl_standard_normal(mean, log_var)
+        return _base.Loss({"reconstruction": nll.mean(), "kl": self.config.beta * kl.mean()})
 
     @torch.no_grad()
     def embed(self, x: Tensor) -> _base.Embedding:
-        mean, _ = self.encoder(self.standardise(x)).chunk(2, dim=1)
-        return _base.Embedding(latent=mean)
+        return _base.Embedding(latent=self.posterior(self.standardise(x))[0])
 
     def decode(self, latent: Tensor) -> Tensor:
         return self.standardise.inverse(self.decoder(latent))

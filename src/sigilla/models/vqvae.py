@@ -10,13 +10,14 @@ from torch import nn
 
 from sigilla.models import _base
 from sigilla.models._config import Config, param
-from sigilla.nn import Standardise, mlp, squared_distances, straight_through
+from sigilla.nn import LinearPlus, Standardise, principal_axes, squared_distances, straight_through
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # K-means on more rows than this does not place the codes better, only later.
 _START_ROWS = 20_000
+_START_TRIES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,9 @@ class VQVAEConfig(Config):
 class VQVAE(_base.Model):
     """Every observation is decoded from the code nearest to its latent; labels play no part.
 
-    Codes start at the k-means centres of the untrained encoder's output, so that none is dead
-    from the start.
+    Encoder and decoder are a linear map, started at the principal axes, plus a small network
+    whose last layer starts at zero; the codes start at the k-means centres in that space. So no
+    code is dead from the start, and training refines k-means on principal components.
     """
 
     name = "vqvae"
@@ -50,8 +52,8 @@ class VQVAE(_base.Model):
         del n_classes
         c = self.config
         self.standardise = Standardise(n_features)
-        self.encoder = mlp([n_features, c.n_hidden, c.n_latent])
-        self.decoder = mlp([c.n_latent, c.n_hidden, n_features])
+        self.encoder = LinearPlus(n_features, c.n_hidden, c.n_latent)
+        self.decoder = LinearPlus(c.n_latent, c.n_hidden, n_features)
         self.codes = nn.Parameter(torch.randn(c.n_codes, c.n_latent))
         self.classes = tuple(str(k) for k in range(c.n_codes))
 
@@ -66,10 +68,13 @@ class VQVAE(_base.Model):
                 f"n_codes={self.config.n_codes} for {len(x)} training observations; "
                 "take at most one code per observation"
             )
+        axes, _ = principal_axes(self.standardise(x), self.config.n_latent)
+        self.encoder.start(axes.T)
+        self.decoder.start(axes)
         some = torch.randperm(len(x), device=x.device)[:_START_ROWS]
         z = self.encoder(self.standardise(x[some])).cpu().numpy()
-        centres = KMeans(len(self.codes), n_init=1, random_state=0).fit(z).cluster_centers_
-        self.codes.copy_(torch.from_numpy(centres))
+        k_means = KMeans(len(self.codes), n_init=_START_TRIES, random_state=0).fit(z)
+        self.codes.copy_(torch.from_numpy(k_means.cluster_centers_))
 
     def loss(self, batch: _base.Batch, *, phase: str) -> _base.Loss:
         del phase

@@ -29,6 +29,33 @@ def mlp(sizes: Sequence[int], *, activation: str = "gelu", dropout: float = 0.0)
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
+class LinearPlus(nn.Module):
+    """A linear map plus a one-hidden-layer network that starts at zero.
+
+    The linear part can be given a closed-form start (``start``); training adds what is not linear.
+    """
+
+    def __init__(self, n_in: int, n_hidden: int, n_out: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out)
+        self.network = mlp([n_in, n_hidden, n_out], dropout=dropout)
+        last = self.network[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    @torch.no_grad()
+    def start(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """Set the linear part; where ``weight`` is smaller than the layer, the rest is zero."""
+        self.linear.weight.zero_()[: weight.shape[0], : weight.shape[1]] = weight
+        self.linear.bias.zero_()
+        if bias is not None:
+            self.linear.bias.copy_(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(x) + self.network(x)
+        return out
+
+
 class Scale(nn.Module):
     """Multiply by a constant: the published decoder's "tanh, then x10"."""
 

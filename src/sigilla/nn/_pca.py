@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# The principal axes of more rows than this are not better, only later.
+_ROWS = 20_000
+
+
+@torch.no_grad()
+def principal_axes(x: Tensor, n_axes: int) -> tuple[Tensor, Tensor]:
+    """Axes (features x d) and the variance along each of centred data, largest first.
+
+    d is ``n_axes``, or fewer where the data have fewer; of very many rows a random part decides.
+    """
+    x = x[torch.randperm(len(x), device=x.device)[:_ROWS]]
+    n_axes = min(n_axes, *x.shape)
+    _, singular, axes = torch.svd_lowrank(x, q=min(n_axes + 8, *x.shape), niter=4)
+    return axes[:, :n_axes], singular[:n_axes].square() / len(x)
