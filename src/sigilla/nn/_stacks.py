@@ -39,9 +39,8 @@ class LinearPlus(nn.Module):
         super().__init__()
         self.linear = nn.Linear(n_in, n_out)
         self.network = mlp([n_in, n_hidden, n_out], dropout=dropout)
-        last = self.network[-1]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for parameter in self.network[-1].parameters():
+            nn.init.zeros_(parameter)
 
     @torch.no_grad()
     def start(self, weight: Tensor, bias: Tensor | None = None) -> None:
