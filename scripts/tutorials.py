@@ -1,0 +1,60 @@
+"""Run the tutorials; with ``--write`` keep what they print and draw, as they are committed.
+
+``python scripts/tutorials.py [--write] [NOTEBOOK ...]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+TUTORIALS = Path(__file__).parents[1] / "tutorials"
+LARGEST = 2_000_000  # bytes: a notebook that the web still shows
+
+
+def main() -> None:
+    """Run each notebook in a folder of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notebooks", nargs="*", type=Path)
+    parser.add_argument("--write", action="store_true", help="store the outputs in the notebooks")
+    given = parser.parse_args()
+    failed = [
+        path.name
+        for path in given.notebooks or sorted(TUTORIALS.glob("*.ipynb"))
+        if not run(path, write=given.write)
+    ]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def run(path: Path, *, write: bool) -> bool:
+    """Whether every cell ran; its outputs go back into the file if ``write``."""
+    start = time.perf_counter()
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}}
+        )
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            print(error, file=sys.stderr)
+            return False
+    if write:
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)  # times of day: noise in a diff
+        nbformat.write(notebook, path)
+    size = path.stat().st_size
+    print(f"{path.name}: ran in {time.perf_counter() - start:.0f} s, {size / 1e6:.2f} MB")
+    return size < LARGEST
+
+
+if __name__ == "__main__":
+    main()
