@@ -6,5 +6,6 @@ from sigilla.io._cmappy import read_gmt
 from sigilla.io._gct import read_gct, write_gct
 from sigilla.io._gctx import read_gctx
 from sigilla.io._gctx_write import write_gctx
+from sigilla.io._lincs import read_lincs
 
-__all__ = ["read_gct", "read_gctx", "read_gmt", "write_gct", "write_gctx"]
+__all__ = ["read_gct", "read_gctx", "read_gmt", "read_lincs", "write_gct", "write_gctx"]

@@ -122,9 +122,16 @@ class Gctx:
         return _frame(self.matrix.file[ROW], self.rid, cols)
 
     def adata(
-        self, rows: Index | None, cols: Index | None, *, backed: bool, dtype: DTypeLike | None
+        self,
+        rows: Index | None,
+        cols: Index | None,
+        *,
+        backed: bool,
+        dtype: DTypeLike | None,
+        obs: pd.DataFrame | None = None,
+        var: pd.DataFrame | None = None,
     ) -> ad.AnnData:
-        """The signatures at ``rows`` and genes at ``cols`` as AnnData."""
+        """The signatures at ``rows`` and genes at ``cols``; ``obs``, ``var`` replace the file's."""
         kind = self.matrix.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
         if backed:
             from sigilla.io._lazy import lazy_matrix
@@ -132,7 +139,21 @@ class Gctx:
             x: Any = lazy_matrix(self.path, self.matrix, rows, cols, kind)
         else:
             x = read_matrix(self.matrix, rows, cols, kind)
-        return ad.AnnData(x, obs=self.obs(rows), var=self.var(cols))
+        return ad.AnnData(
+            x,
+            obs=self.obs(rows) if obs is None else _at(obs, rows),
+            var=self.var(cols) if var is None else _at(var, cols),
+        )
+
+
+def _at(frame: pd.DataFrame, index: Index | None) -> pd.DataFrame:
+    if index is None:
+        return frame
+    chosen = frame.iloc[index].copy()
+    for name, column in chosen.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            chosen[name] = column.cat.remove_unused_categories()
+    return chosen
 
 
 @contextmanager
