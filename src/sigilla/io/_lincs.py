@@ -15,7 +15,7 @@ from sigilla.io._vocabulary import LANDMARK_COUNT
 from sigilla.logging import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import anndata as ad
