@@ -1,0 +1,18 @@
+"""Stored results as data frames, and the fitted model itself."""
+
+from __future__ import annotations
+
+from sigilla.get._codes import class_summary, code_correlation, nearest_codes
+from sigilla.get._genes import prototypes, top_genes
+from sigilla.get._training import best_epoch, history, model
+
+__all__ = [
+    "best_epoch",
+    "class_summary",
+    "code_correlation",
+    "history",
+    "model",
+    "nearest_codes",
+    "prototypes",
+    "top_genes",
+]

@@ -1,0 +1,10 @@
+"""Plots of what is stored: nothing here trains, changes an AnnData or touches global settings."""
+
+from __future__ import annotations
+
+from sigilla.pl._graph import code_graph
+from sigilla.pl._heatmap import code_heatmap
+from sigilla.pl._history import history
+from sigilla.pl._prototypes import prototypes
+
+__all__ = ["code_graph", "code_heatmap", "history", "prototypes"]
