@@ -1,4 +1,4 @@
-"""Sphinx configuration; pages made from the registry and from benchmark results are written here."""
+"""Sphinx configuration; what other files say already is turned into pages by pages.py."""
 
 from __future__ import annotations
 
