@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sigilla.datasets._manifests import DataFile, Manifest
 
 _BLOCK = 2**20
+_CHUNK = 2**16  # of a broken download, less than one is lost
 _NO_RANGE = 416
 # (path, bytes, time of change) of files already verified: large files are hashed once a process.
 _verified: set[tuple[str, int, int]] = set()
@@ -147,7 +148,7 @@ def verify(path: Path, file: DataFile) -> None:
         return
     record = path.with_name(path.name + ".sha256")
     if file.checksum is not None:
-        _compare(path, file, [c for c in (file.checksum, file.repacked) if c is not None])
+        _compare(path, file, file.checksums)
     elif record.is_file():
         _compare(path, file, [record.read_text().strip()])
     else:
@@ -193,8 +194,8 @@ def _download(url: str, target: Path, file: DataFile, progress: bool | None) -> 
     from filelock import FileLock
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    # Two processes that want the same file must not write into one part.
+    part = _part(target)
+    # Two processes that want the same file must not write into one part at a time.
     with FileLock(f"{part}.lock"):
         if not target.is_file():
             if file.checksum is None:  # nothing would tell a part of another version
@@ -207,6 +208,10 @@ def _download(url: str, target: Path, file: DataFile, progress: bool | None) -> 
     return target
 
 
+def _part(target: Path) -> Path:
+    return target.with_name(f".{target.name}.part")
+
+
 def _complete(url: str, part: Path, file: DataFile, progress: bool | None) -> None:
     """Bring ``part`` to the published content, from where it stands or else from the start."""
     from requests import HTTPError
@@ -214,12 +219,11 @@ def _complete(url: str, part: Path, file: DataFile, progress: bool | None) -> No
     resumed = part.is_file()
     try:
         _transfer(url, part, progress)
-        _compare(part, file, [file.checksum] if file.checksum else [])
+        _compare(part, file, file.checksums)
     except (FileError, HTTPError) as error:
         # The server may ignore the range asked for or find it empty, or the part be of another
         # version; any other failure of the network leaves the part for the next try.
-        is_refusal = isinstance(error, HTTPError) and error.response.status_code != _NO_RANGE
-        if is_refusal:
+        if isinstance(error, HTTPError) and error.response.status_code != _NO_RANGE:
             raise
         part.unlink(missing_ok=True)
         if not resumed:
@@ -233,9 +237,13 @@ def _transfer(url: str, part: Path, progress: bool | None) -> None:
 
     start = part.stat().st_size if part.is_file() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    download = HTTPDownloader(_shows(progress), chunk_size=_BLOCK, headers=headers)
-    with part.open("ab") as stream:
-        download(url, stream, None)
+    download = HTTPDownloader(_shows(progress), chunk_size=_CHUNK, headers=headers)
+    try:
+        with part.open("ab") as stream:
+            download(url, stream, None)
+    finally:
+        if not part.stat().st_size:
+            part.unlink()
 
 
 def _shows(progress: bool | None) -> bool:
@@ -248,7 +256,8 @@ def _check_room(file: DataFile, target: Path) -> None:
     if file.bytes is None:
         return
     folder = next(parent for parent in target.parents if parent.exists())
-    free = shutil.disk_usage(folder).free
+    part = _part(target)
+    free = shutil.disk_usage(folder).free + (part.stat().st_size if part.is_file() else 0)
     if file.bytes > free:
         raise FileError(
             f"{file.name} has {file.bytes / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB left; "

@@ -49,9 +49,14 @@ class DataFile:
     checksum_source: str | None = None
 
     def __post_init__(self) -> None:
-        for value in filter(None, (self.checksum, self.repacked)):
+        for value in self.checksums:
             if not _CHECKSUM.fullmatch(value):
                 raise DataError(f"checksum={value!r} of {self.name} is not algorithm:hex digest")
+
+    @property
+    def checksums(self) -> tuple[str, ...]:
+        """All checksums that the file may have; none where it is unknown."""
+        return tuple(c for c in (self.checksum, self.repacked) if c is not None)
 
 
 @dataclass(frozen=True, slots=True)
