@@ -59,12 +59,14 @@ def demo(
     The release is written to disk in GEO's own formats and read back as a real one would be, so
     this is the whole path from a GCTX file to class codes. The last line names the page to open.
     """
+    from dataclasses import asdict
+
     import sigilla as sg
 
     with step("simulate a LINCS-like release"):
         release = sg.datasets.simulate_lincs_release(folder(out) / "release")
     with step("read it"):
-        adata = sg.io.read_lincs(**release)
+        adata = sg.io.read_lincs(**asdict(release))
     say(f"  {adata.n_obs:,} signatures x {adata.n_vars:,} genes")
     with step("fit S-VQ-VAE"):
         sg.tl.svqvae(adata)

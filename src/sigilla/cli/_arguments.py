@@ -23,9 +23,22 @@ Classes = Annotated[
     Path | None,
     typer.Option(help="Table of PCLs or MOAs: compound and class.", rich_help_panel=_READING),
 ]
-TABLES = {
+CellLines = Annotated[
+    list[str] | None,
+    typer.Option("--cell-line", help="Keep this cell line; repeat.", rich_help_panel=_READING),
+]
+ExcludePerts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude-pert", help="Leave out this perturbagen; repeat.", rich_help_panel=_READING
+    ),
+]
+# Arguments of io.read_lincs by their names there.
+RELEASE = {
     "sig_info": SigInfo,
     "gene_info": GeneInfo,
     "pert_info": PertInfo,
     "classes": Classes,
+    "cell_lines": CellLines,
+    "exclude_perts": ExcludePerts,
 }

@@ -49,10 +49,10 @@ READERS = {".h5ad": _read_h5ad, ".gctx": _io("read_gctx"), ".gct": _io("read_gct
 WRITERS = {".h5ad": _write_h5ad, ".gctx": _io("write_gctx"), ".gct": _io("write_gct")}
 
 
-def read(path: Path, **tables: Path | None) -> AnnData:
+def read(path: Path, **release: Path | list[str] | None) -> AnnData:
     """Signatures of a file, joined with the tables of its release where some are given."""
-    given = {name: table for name, table in tables.items() if table is not None}
-    for file in (path, *given.values()):
+    given = {name: value for name, value in release.items() if value}
+    for file in (path, *(v for v in given.values() if not isinstance(v, list))):
         if not file.exists():
             raise FileError(f"{file} does not exist")
     if path.suffix not in READERS:

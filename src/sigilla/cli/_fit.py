@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 import typer
 from typer.core import TyperGroup
 
-from sigilla.cli._arguments import TABLES, Input, OutFile
+from sigilla.cli._arguments import RELEASE, Input, OutFile
 from sigilla.cli._files import read, say, step, writable, write
 from sigilla.errors import unknown_name
 
@@ -60,8 +60,8 @@ def _fit_command(name: str) -> Callable[..., None]:
 
     def run(**given: Any) -> None:
         out = writable(given.pop("out"))
-        tables = {table: given.pop(table) for table in TABLES}
-        adata = read(given.pop("input"), **tables)
+        release = {name: given.pop(name) for name in RELEASE}
+        adata = read(given.pop("input"), **release)
         with step(f"fit {name}"):
             verb(adata, **given)
         write(adata, out)
@@ -71,7 +71,7 @@ def _fit_command(name: str) -> Callable[..., None]:
     parameters = [
         inspect.Parameter("input", required, annotation=Input),
         inspect.Parameter("out", optional, annotation=OutFile),
-        *(inspect.Parameter(t, optional, default=None, annotation=TABLES[t]) for t in TABLES),
+        *(inspect.Parameter(n, optional, default=None, annotation=a) for n, a in RELEASE.items()),
         *_flags(verb),
     ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
