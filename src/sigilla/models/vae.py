@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -29,11 +29,16 @@ class VAEConfig(Config):
         "genes / (2 latent dimensions).",
         at_least=0,
     )
+    noise: Literal["gene", "shared"] = param(
+        "gene",
+        "Variance of the likelihood, learned: one per gene, as in factor analysis, or one for "
+        "all, as in principal components.",
+    )
     max_epochs: int = param(200, "Passes over the training observations, at most.", at_least=0)
 
 
 class VAE(_base.Model):
-    """Encoder to a Gaussian posterior, decoder to a Gaussian with one learned variance per gene.
+    """Encoder to a Gaussian posterior, decoder to a Gaussian of learned variance.
 
     The data are standardised inside the model, and the latent that is stored is the posterior
     mean. Encoder and decoder are a linear map plus a small network whose last layer starts at
@@ -54,7 +59,7 @@ class VAE(_base.Model):
         self.standardise = Standardise(n_features)
         self.encoder = LinearPlus(n_features, c.n_hidden, 2 * c.n_latent)
         self.decoder = LinearPlus(c.n_latent, c.n_hidden, n_features)
-        self.gene_log_var = nn.Parameter(torch.zeros(n_features))
+        self.log_var = nn.Parameter(torch.zeros(n_features if c.noise == "gene" else 1))
 
     @torch.no_grad()
     def prepare(self, x: Tensor, label: Tensor) -> None:
@@ -74,7 +79,9 @@ class VAE(_base.Model):
         self.encoder.start((loadings / variance).T, log_var)
         self.decoder.start(loadings)
         left = x - x @ (loadings / variance) @ loadings.T
-        self.gene_log_var.copy_(left.square().mean(dim=0).clamp_min(noise / 10).log())
+        left = left.square().mean(dim=0)
+        left = left if self.config.noise == "gene" else left.mean(dim=0, keepdim=True)
+        self.log_var.copy_(left.clamp_min(noise / 10).log())
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent of standardised observations."""
@@ -89,7 +96,7 @@ class VAE(_base.Model):
         if self.training:
             z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
         # The bound keeps a gene that is fitted exactly from pulling the likelihood to infinity.
-        nll = gaussian_nll(x, self.decoder(z), self.gene_log_var.clamp_min(-8))
+        nll = gaussian_nll(x, self.decoder(z), self.log_var.clamp_min(-8))
         kl = kl_standard_normal(mean, log_var)
         return _base.Loss({"reconstruction": nll.mean(), "kl": self.config.beta * kl.mean()})
 

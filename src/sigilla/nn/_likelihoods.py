@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 def gaussian_nll(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     """-log N(x; mean, exp(log_var)), summed over features: one value per row.
 
-    ``log_var`` broadcasts: one value per feature is the usual choice.
+    ``log_var`` broadcasts: one value per feature, or one for all.
     """
     per_feature = log_var + (x - mean).square() * (-log_var).exp()
     return 0.5 * (per_feature + math.log(2 * math.pi)).sum(dim=1)

@@ -12,8 +12,11 @@ def principal_axes(x: Tensor, n_axes: int) -> tuple[Tensor, Tensor]:
     """Axes (features x d) and the variance along each of centred data, largest first.
 
     d is ``n_axes``, or fewer where the data have fewer; of very many rows a random part decides.
+    The largest loading of an axis is positive, so that two starts give the same axes.
     """
     x = x[torch.randperm(len(x), device=x.device)[:_ROWS]]
     n_axes = min(n_axes, *x.shape)
     _, singular, axes = torch.svd_lowrank(x, q=min(n_axes + 8, *x.shape), niter=4)
-    return axes[:, :n_axes], singular[:n_axes].square() / len(x)
+    axes = axes[:, :n_axes]
+    largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
+    return axes * largest.sign(), singular[:n_axes].square() / len(x)
