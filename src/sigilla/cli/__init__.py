@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -71,7 +71,7 @@ def demo(
     with step("fit S-VQ-VAE"):
         sg.tl.svqvae(adata)
     with step("write the report"):
-        page = sg.report.pcl_correlation([adata], out)
+        (page,) = sg.report.pcl_correlation(adata, out, title="Demo: a simulated LINCS release")
     typer.echo(f"Report: {page}")
 
 
@@ -129,21 +129,37 @@ def map_(
 
 @app.command()
 def report(
-    inputs: Annotated[list[Path], typer.Argument(help="Fitted or annotated .h5ad files.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Signatures: .h5ad files, fitted or with a label.")
+    ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
+    key: Annotated[str, typer.Option(help="Name of the result.")] = "svqvae",
+    label: Annotated[
+        str | None,
+        typer.Option(help="Column of obs with the classes, for files that are not fitted yet."),
+    ] = None,
+    space: Annotated[
+        Literal["genes", "latent"] | None,
+        typer.Option(help="Correlate decoded codes or the codes themselves."),
+    ] = None,
 ) -> None:
-    """Write one self-contained HTML page on the codes of fitted signatures.
+    """Write a self-contained HTML page on the codes of each data set.
 
-    [bold]Example[/bold]
+    A file without a result is fitted with S-VQ-VAE first.
+
+    [bold]Examples[/bold]
 
     sigilla report fitted.h5ad --out report/
+
+    sigilla report plate1.h5ad plate2.h5ad --label moa --out reports/
     """
     import sigilla as sg
 
     with step("write the report"):
-        page = sg.report.pcl_correlation(inputs, out)
-    typer.echo(f"Report: {page}")
+        pages = sg.report.pcl_correlation(inputs, out, key=key, label_key=label, space=space)
+    for page in pages:
+        typer.echo(f"Report: {page}")
 
 
 @app.command()

@@ -6,7 +6,7 @@ import inspect
 import re
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
@@ -18,15 +18,18 @@ from sigilla.errors import unknown_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Verbs that fit without a model of their own, and so are not in the registry.
+_COMPOSED = ("ifpca", "ifvae")
+
 
 class _Methods(TyperGroup):
     """``sigilla fit METHOD``, where METHOD comes from the registry."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
-        from sigilla.models import METHODS
+        import sigilla as sg
 
-        return list(METHODS)
+        return [*sg.models.METHODS, *(name for name in _COMPOSED if name in sg.tl.__all__)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         names = self.list_commands(ctx)
@@ -93,17 +96,26 @@ def _flags(verb: Callable[..., Any]) -> list[inspect.Parameter]:
     from numpy.typing import NDArray
 
     names = {"AnnData": anndata.AnnData, "np": np, "NDArray": NDArray, "Path": Path}
-    hints = get_type_hints(verb, localns=names)
     helps = _parameter_docs(inspect.getdoc(verb) or "") | {"key_added": "Name of the result."}
     flags = []
     for p in inspect.signature(verb).parameters.values():
-        kind = _flag_type(p.annotation if not isinstance(p.annotation, str) else hints[p.name])
+        kind = _flag_type(_hint(p, names))
         if p.name in {"adata", "copy", "progress"} or kind is None:
             continue
         spelling = ["--label"] if p.name == "label_key" else []
         option = typer.Option(*spelling, help=helps.get(p.name, ""), rich_help_panel="Method")
         flags.append(p.replace(kind=p.KEYWORD_ONLY, annotation=Annotated[kind, option]))
     return flags
+
+
+def _hint(p: inspect.Parameter, names: dict[str, Any]) -> Any:
+    """The type of a parameter; that of its default where the annotation is for checkers only."""
+    if not isinstance(p.annotation, str):
+        return p.annotation
+    try:
+        return eval(p.annotation, names)  # noqa: S307 - an annotation in our own source
+    except NameError:
+        return type(p.default)
 
 
 def _flag_type(hint: Any) -> Any:
@@ -117,13 +129,17 @@ def _flag_type(hint: Any) -> Any:
 
 
 def _parameter_docs(doc: str) -> dict[str, str]:
-    """The entries of a numpydoc "Parameters" section, without the default that typer shows."""
+    """The entries of a numpydoc "Parameters" section as plain words.
+
+    Without the default, which typer shows, and the marks that only Sphinx reads.
+    """
     from rich.markup import escape
 
     section = doc.partition("Parameters\n----------\n")[2].partition("\n\n")[0]
     entries = re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?)+)", section, flags=re.MULTILINE)
-    return {
-        name: escape(" ".join(text.split()).partition(" Default: ``")[0].replace("``", ""))
-        for names, text in entries
-        for name in names.split(", ")
-    }
+    plain = {}
+    for names, text in entries:
+        words = " ".join(text.split()).partition(" Default: ``")[0]
+        words = escape(re.sub(r":\w+:`~?([^`]*)`", r"\1", words).replace("``", ""))
+        plain |= dict.fromkeys(names.split(", "), words)
+    return plain
