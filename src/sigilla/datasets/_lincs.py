@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from dataclasses import replace
 from importlib.resources import files as resources
 from typing import TYPE_CHECKING, Any
 
@@ -147,13 +148,15 @@ def _unpacked(manifest: Manifest, file: DataFile, progress: bool | None) -> Path
     """GEO ships ``.gctx.gz``, which allows no access by block; it is unpacked in the cache."""
     if not file.name.endswith(".gz"):
         return fetch_file(manifest, file, progress)
-    target = cached(manifest, file).with_suffix("")
-    beside = locate(manifest, file)
-    for path in (beside and beside.with_suffix(""), target):
-        if path is not None and path.is_file():
-            return path
+    unpacked = replace(
+        file, name=file.name.removesuffix(".gz"), mirror=file.mirror.removesuffix(".gz")
+    )
+    found = locate(manifest, unpacked)
+    if found is not None:
+        return found
     packed = fetch_file(manifest, file, progress)
     logger.info("unpacking %s into %s", packed.name, settings.cache_dir)
+    target = cached(manifest, unpacked)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with gzip.open(packed) as source, replacing(target) as part, part.open("wb") as out:
