@@ -37,3 +37,13 @@ def confidence(key: str) -> str:
 def prototypes(key: str) -> str:
     """The ``varm`` key of the decoded codes."""
     return f"{key}_prototypes"
+
+
+def if_score(key: str) -> str:
+    """The ``var`` key of the score behind an influential-feature mask."""
+    return "if_score" if key == "influential" else f"{key}_score"
+
+
+def if_pvalue(key: str) -> str:
+    """The ``var`` key of the p-value behind an influential-feature mask."""
+    return "if_pvalue" if key == "influential" else f"{key}_pvalue"

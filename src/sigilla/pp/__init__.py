@@ -1,0 +1,8 @@
+"""Preprocessing: steps that mark, choose or summarise before a model is fitted."""
+
+from __future__ import annotations
+
+from sigilla.pp._influential import influential_features
+from sigilla.pp._transformer import InfluentialFeatures
+
+__all__ = ["InfluentialFeatures", "influential_features"]
