@@ -42,6 +42,7 @@ autodoc_typehints = "none"  # the signature shows them; the text need not repeat
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = True
 napoleon_google_docstring = False
-napoleon_use_rtype = False
+# What a verb writes is prose and lists, not the "type, then description" that napoleon reads.
+napoleon_custom_sections = ["Returns"]
 
 pages.write(ROOT, HERE / "generated")

@@ -39,13 +39,17 @@ def write(root: Path, out: Path) -> None:
 def api_page(namespace: str) -> str:
     """A page with a table of the public names, each with a page of its own."""
     module = importlib.import_module(f"sigilla.{namespace}")
+
+    def documented(name: str) -> bool:
+        return callable(getattr(module, name))
+
     title = f"sg.{namespace}"
     return _API.format(
         title=title,
         line="=" * len(title),
         doc=inspect.getdoc(module),
         namespace=namespace,
-        names="\n   ".join(sorted(module.__all__, key=str.lower)),
+        names="\n   ".join(sorted(filter(documented, module.__all__), key=str.lower)),
     )
 
 
