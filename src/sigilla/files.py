@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,4 +39,5 @@ def replacing(path: str | Path, *, argument: str = "path") -> Iterator[Path]:
     except OSError as error:
         raise FileError(f"{argument}={str(path)!r} cannot be written: {error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is none there is nothing to remove
+            part.unlink()

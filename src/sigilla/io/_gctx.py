@@ -233,6 +233,6 @@ def _frame(group: h5py.Group, ids: pd.Index, at: Index | None) -> pd.DataFrame:
                 f"{group.file.filename!r}: metadata column {name!r} has shape {node.shape}, but "
                 f"there are {len(ids)} ids."
             )
-        values = node[...]
-        columns[name] = tidy(values if at is None else values[at])
+        whole = tidy(node[...])  # first, so that a column's kind does not depend on the subset
+        columns[name] = whole if at is None else whole[at]
     return pd.DataFrame(columns, index=ids if at is None else ids[at], copy=False)

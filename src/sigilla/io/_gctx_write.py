@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -14,6 +13,7 @@ from sigilla.errors import DataError, FileError, listed, unknown_name
 from sigilla.files import replacing
 from sigilla.io._gctx import COL, MATRIX, ROW
 from sigilla.io._metadata import MISSING
+from sigilla.io._sink import new_hdf5
 from sigilla.logging import logger
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import anndata as ad
+    import h5py
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -78,11 +79,15 @@ def write_gctx(
     with replacing(path) as part:
         if compression is None:
             _check_room(part, adata.n_obs * adata.n_vars * stored.itemsize)
-        with h5py.File(part, "w") as file:
+        with new_hdf5(part) as (file, sink):
             file.attrs["version"] = np.bytes_(VERSION)
             _write_metadata(file, COL, adata.obs_names, obs)
             _write_metadata(file, ROW, adata.var_names, var)
-            _write_matrix(file, x, adata.shape, stored, compression)
+            target, height = _create_matrix(file, adata.shape, stored, compression)
+            for begin, block in blocks(x, height):
+                target[begin : begin + len(block)] = block
+                if sink.error is not None:  # the rest would go nowhere
+                    break
 
 
 def matrix_to_write(adata: ad.AnnData, layer: str | None) -> Any:
@@ -160,20 +165,20 @@ def _write_metadata(file: h5py.File, node: str, ids: pd.Index, columns: dict[str
         group.create_dataset(name, data=values, **packed)
 
 
-def _write_matrix(
-    file: h5py.File, x: Any, shape: tuple[int, int], stored: np.dtype[Any], level: int | None
-) -> None:
-    layout: dict[str, Any] = {}
-    if level is not None and all(shape):
-        height = max(1, CHUNK_BYTES // (shape[1] * stored.itemsize))
-        chunks = (min(height, shape[0]), min(shape[1], CHUNK_BYTES // stored.itemsize))
-        layout = {"chunks": chunks, "compression": "gzip", "compression_opts": level}
-    target = file.create_dataset(MATRIX, shape=shape, dtype=stored, **layout)
+def _create_matrix(
+    file: h5py.File, shape: tuple[int, int], stored: np.dtype[Any], level: int | None
+) -> tuple[h5py.Dataset, int]:
+    """The empty matrix, and how many rows to write to it at once: always whole chunks."""
     height = max(1, BLOCK_BYTES // max(1, shape[1] * stored.itemsize))
-    if level is not None and all(shape):
-        height = -(-height // layout["chunks"][0]) * layout["chunks"][0]
-    for begin, block in blocks(x, height):
-        target[begin : begin + len(block)] = block
+    if level is None or not all(shape):
+        return file.create_dataset(MATRIX, shape=shape, dtype=stored), height
+    chunks = (
+        min(max(1, CHUNK_BYTES // (shape[1] * stored.itemsize)), shape[0]),
+        min(shape[1], CHUNK_BYTES // stored.itemsize),
+    )
+    packed = {"chunks": chunks, "compression": "gzip", "compression_opts": level}
+    height = -(-height // chunks[0]) * chunks[0]
+    return file.create_dataset(MATRIX, shape=shape, dtype=stored, **packed), height
 
 
 def _check_room(part: Path, n_bytes: int) -> None:

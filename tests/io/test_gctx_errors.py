@@ -1,0 +1,116 @@
+"""What read_gctx says when a file or an id is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import shlex
+import shutil
+
+import anndata as ad
+import h5py
+import numpy as np
+import pytest
+
+from sigilla.errors import DataError, FileError
+from sigilla.io import read_gctx
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileError, match=r"none\.gctx' does not exist"):
+        read_gctx(tmp_path / "none.gctx")
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(FileError, match="is a folder"):
+        read_gctx(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0.02, 0.5, 0.99])
+def test_a_truncated_file_is_said_to_be_damaged(gctx, keep):
+    path, _ = gctx(shape=(100, 100))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * keep)])
+    with pytest.raises(FileError, match=r"damaged or incomplete.*again|content is"):
+        read_gctx(path)
+
+
+def test_damaged_compressed_bytes_are_said_to_be_damaged(gctx):
+    path, _ = gctx(shape=(100, 100), chunks=(50, 100), filters="gzip")
+    with h5py.File(path) as file:
+        info = file["0/DATA/0/matrix"].id.get_chunk_info(1)
+    with path.open("r+b") as raw:
+        raw.seek(info.byte_offset + info.size // 2)
+        raw.write(b"\xff" * 64)
+    with pytest.raises(FileError, match="damaged"):
+        read_gctx(path)
+
+
+@pytest.mark.parametrize(("text", "kind"), [("id\ts1\n780\t1.0\n", "text"), ("", "empty")])
+def test_a_text_file_named_gctx_is_told_what_it_is(tmp_path, text, kind):
+    path = tmp_path / "fake.gctx"
+    path.write_text(text)
+    with pytest.raises(FileError, match=f"not a GCTX .HDF5. file: its content is {kind}"):
+        read_gctx(path)
+
+
+def test_a_gct_named_gctx_points_to_read_gct(tmp_path):
+    path = tmp_path / "fake.gctx"
+    path.write_text("#1.3\n1\t1\t0\t0\n")
+    with pytest.raises(FileError, match="read_gct"):
+        read_gctx(path)
+
+
+def test_a_packed_file_is_refused_with_the_command_that_unpacks_it(gctx, tmp_path):
+    path, _ = gctx()
+    packed = tmp_path / "level 5.gctx.gz"
+    with path.open("rb") as source, gzip.open(packed, "wb") as target:
+        shutil.copyfileobj(source, target)
+    with pytest.raises(FileError) as caught:
+        read_gctx(packed)
+    assert f"gunzip -k {shlex.quote(str(packed))}" in str(caught.value)
+
+
+def test_an_h5ad_file_is_recognised(tmp_path):
+    path = tmp_path / "other.gctx"
+    ad.AnnData(np.ones((2, 2), dtype="float32")).write_h5ad(path)
+    with pytest.raises(FileError, match=r"not GCTX.*read_h5ad"):
+        read_gctx(path)
+
+
+def test_ids_that_do_not_fit_the_matrix_are_refused(gctx):
+    path, _ = gctx(metadata=False)
+    with h5py.File(path, "a") as file:
+        del file["/0/META/COL/id"]
+        file["/0/META/COL/id"] = np.array([b"a", b"b"])
+    with pytest.raises(FileError, match=r"\(7, 5\).*2 column ids and 5 row ids"):
+        read_gctx(path)
+
+
+def test_a_metadata_column_that_does_not_fit_is_named(gctx):
+    path, _ = gctx()
+    with h5py.File(path, "a") as file:
+        file["/0/META/COL/short"] = np.arange(3)
+    with pytest.raises(FileError, match="'short' has shape"):
+        read_gctx(path)
+
+
+def test_repeated_ids_in_the_file_are_named(gctx):
+    path, _ = gctx(metadata=False)
+    with h5py.File(path, "a") as file:
+        file["/0/META/COL/id"][3] = b"id10"
+    with pytest.raises(DataError, match=r"1 column .* more than once: 'id10'"):
+        read_gctx(path)
+
+
+def test_unknown_ids_are_named_and_a_near_one_proposed(gctx):
+    path, _ = gctx()
+    with pytest.raises(DataError, match=r"cid: 1 of 2 ids are not in made\.gctx: 'ID13'.*'id13'"):
+        read_gctx(path, cid=["id10", "ID13"])
+    with pytest.raises(DataError, match="rid: 1 of 1"):
+        read_gctx(path, rid="nothing")
+
+
+def test_ids_asked_for_twice_are_named(gctx):
+    path, _ = gctx()
+    with pytest.raises(DataError, match="rid names 'id13' more than once"):
+        read_gctx(path, rid=["id13", "id10", "id13"])

@@ -1,0 +1,275 @@
+"""read_gctx: every layout, any ids in any order, equal to cmapPy where cmapPy can read."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sigilla.io import _chunks, _cmappy, _matrix, disk_matrix, read_gctx
+
+from .conftest import FILTERS, Layout, write_layout
+
+REAL = [
+    "lincs/test_l1000_highprecision_n377x978.gctx",
+    "lincs/CORE_A_level4_ZSPCINF_n40x12328.gctx",
+    "lincs/signatureSearch_test_sample_n2x12328.gctx",
+]
+
+
+@st.composite
+def layouts(draw):
+    shape = (draw(st.integers(1, 40)), draw(st.integers(1, 30)))
+    chunks = tuple(draw(st.integers(1, size)) for size in shape)
+    return Layout(
+        shape=shape,
+        dtype=draw(st.sampled_from(["<f4", "<f8", ">f4", "<i2", "<i4", "<i8", "<u1"])),
+        chunks=draw(st.sampled_from([None, chunks])),
+        filters=draw(st.sampled_from(sorted(FILTERS))),
+        ids=draw(st.sampled_from(["fixed", "variable", "integer"])),
+        metadata=draw(st.booleans()),
+        version=draw(st.sampled_from(["none", "text", "array"])),
+    )
+
+
+def subsets(size):
+    return st.one_of(
+        st.none(), st.lists(st.integers(0, size - 1), unique=True, max_size=size).map(np.array)
+    ).map(lambda found: None if found is None else found.astype(int))
+
+
+def pick(names, index):
+    return None if index is None else list(names[index])
+
+
+def expected(values, rows, cols):
+    values = values if rows is None else values[rows]
+    return values if cols is None else values[:, cols]
+
+
+@pytest.fixture(params=["own", "hdf5"])
+def reading(request, monkeypatch):
+    """Both ways to the bytes, in tiles so small that tiny files are cut into many."""
+    monkeypatch.setattr(_matrix, "TILE_BYTES", 256)
+    monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 0 if request.param == "own" else 2**40)
+    if request.param == "hdf5":
+        monkeypatch.setattr(_matrix, "plain_offset", lambda dataset: None)
+    return request.param
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data(), layout=layouts())
+def test_any_subset_of_any_layout_is_what_was_stored(reading, data, layout):
+    rows = data.draw(subsets(layout.shape[0]))
+    cols = data.draw(subsets(layout.shape[1]))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "made.gctx"
+        values = write_layout(path, layout)
+        whole = read_gctx(path)
+        kwargs = {"cid": pick(whole.obs_names, rows), "rid": pick(whole.var_names, cols)}
+        part = read_gctx(path, **kwargs)
+        lazy = read_gctx(path, **kwargs, backed=True)
+        stored = read_gctx(path, **kwargs, dtype=None)
+        from_disk = lazy.X.compute()
+    assert whole.X.dtype == np.float32
+    np.testing.assert_array_equal(whole.X, values.astype(np.float32))
+    np.testing.assert_array_equal(part.X, expected(values, rows, cols).astype(np.float32))
+    np.testing.assert_array_equal(from_disk, part.X)
+    np.testing.assert_array_equal(stored.X, expected(values, rows, cols))
+    assert stored.X.dtype == values.dtype.newbyteorder("=")
+    assert part.X.flags.c_contiguous
+    pd.testing.assert_frame_equal(part.obs, expected(whole.obs, None, None).iloc[_all(rows)])
+    pd.testing.assert_frame_equal(part.var, whole.var.iloc[_all(cols)])
+
+
+def _all(index):
+    return slice(None) if index is None else index
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data(), layout=layouts())
+def test_it_equals_cmappy_on_generated_files(data, layout):
+    layout = Layout(**{**vars(layout), "version": "text"})  # cmapPy needs the attribute
+    rows = data.draw(subsets(layout.shape[0]))
+    cols = data.draw(subsets(layout.shape[1]))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "made.gctx"
+        write_layout(path, layout)
+        assert_equal_to_cmappy(path, rows, cols)
+
+
+@pytest.mark.parametrize("name", REAL)
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_it_equals_cmappy_on_real_files(mirror, name, data):
+    path = mirror(name)
+    with h5py.File(path) as file:
+        shape = file["0/DATA/0/matrix"].shape
+    seeds = st.integers(0, 2**32 - 1)
+    rows, cols = (_random_subset(data.draw(seeds), size) for size in shape)
+    assert_equal_to_cmappy(path, rows, cols)
+
+
+def _random_subset(seed, size):
+    rng = np.random.default_rng(seed)
+    return None if rng.random() < 0.25 else rng.permutation(size)[: rng.integers(1, size + 1)]
+
+
+def assert_equal_to_cmappy(path, rows, cols):
+    """cmapPy returns file order whatever is asked, so its frames are put in the asked order."""
+    whole = read_gctx(path, backed=True)
+    cid, rid = pick(whole.obs_names, rows), pick(whole.var_names, cols)
+    if (rows is not None and not len(rows)) or (cols is not None and not len(cols)):
+        return  # cmapPy cannot read nothing
+    theirs = _cmappy.parse(path, cid=cid, rid=rid)
+    ours = read_gctx(path, cid=cid, rid=rid)
+    frame = theirs.data_df.loc[ours.var_names, ours.obs_names]
+    assert ours.X.tobytes() == np.ascontiguousarray(frame.to_numpy().T).tobytes()
+    assert_same_metadata(ours.obs, theirs.col_metadata_df)
+    assert_same_metadata(ours.var, theirs.row_metadata_df)
+
+
+def assert_same_metadata(ours, theirs):
+    assert set(ours.columns) == set(theirs.columns)
+    for name in ours:
+        mine, his = ours[name], theirs.loc[ours.index, name]
+        if mine.dtype == object:
+            assert mine.isna().tolist() == his.isna().tolist()
+            assert mine.dropna().tolist() == his.dropna().tolist()
+        else:
+            # cmapPy parses the number's text, which moves its last bit; sigilla does not.
+            np.testing.assert_allclose(mine.to_numpy(float), his.to_numpy(float), rtol=1e-14)
+
+
+def test_it_reads_the_file_that_cmappy_cannot(mirror):
+    path = mirror("lincs/slinky_demo_n131x12328.gctx")
+    with pytest.raises(KeyError, match="version"):
+        _cmappy.parse(path)
+    adata = read_gctx(path, rid=["466", "5720"])
+    with h5py.File(path) as file:
+        stored = file["0/DATA/0/matrix"][:, :2]
+    np.testing.assert_array_equal(adata.X, stored[:, ::-1])
+
+
+def test_missing_metadata_is_nan_and_numbers_are_numbers(gctx):
+    path, _ = gctx()
+    obs = read_gctx(path).obs
+    assert obs["cell_id"].tolist()[:2] == ["A375", "MCF7"]
+    assert pd.isna(obs["cell_id"].iloc[2])
+    assert obs["pert_dose"].dtype == np.float64
+    assert obs["pert_dose"].isna().tolist() == [False, True, False, True, False, True, False]
+    assert obs["pert_time"].iloc[0] == 24
+    assert np.isnan(obs["pert_time"].iloc[1])
+
+
+def test_integer_ids_are_text_and_may_be_asked_for_as_numbers(gctx):
+    path, values = gctx(ids="integer")
+    adata = read_gctx(path, rid=[13, "10"])
+    assert adata.var_names.tolist() == ["13", "10"]
+    np.testing.assert_array_equal(adata.X, values[:, [1, 0]])
+
+
+def test_latin_1_bytes_are_decoded(gctx):
+    path, _ = gctx(metadata=False)
+    with h5py.File(path, "a") as file:
+        file["/0/META/COL/pert_idose"] = np.array(["10 µM".encode("latin-1")] * 7)
+    assert set(read_gctx(path).obs["pert_idose"]) == {"10 µM"}
+
+
+def test_metadata_that_collides_in_the_hash_is_still_told_apart(gctx, monkeypatch):
+    path, _ = gctx(shape=(50, 2), metadata=False)
+    names = [f"a_long_value_{i % 7}_{'x' * (i % 20)}" for i in range(50)]
+    with h5py.File(path, "a") as file:
+        file["/0/META/COL/name"] = np.array([n.encode() for n in names])
+    original = pd.factorize
+    monkeypatch.setattr(  # every value gets one hash, as if all collided
+        pd, "factorize", lambda v: original(v if v.dtype == object else np.zeros_like(v))
+    )
+    assert read_gctx(path).obs["name"].tolist() == names
+
+
+def test_unwritten_chunks_hold_the_fill_value(tmp_path):
+    path = tmp_path / "holes.gctx"
+    write_layout(path, Layout(shape=(64, 128), chunks=(8, 128), filters="gzip"))
+    with h5py.File(path, "a") as file:
+        del file["/0/DATA/0/matrix"]
+        matrix = file.create_dataset(
+            "/0/DATA/0/matrix", (64, 128), "<f8", chunks=(32, 128), compression="gzip", fillvalue=7
+        )
+        matrix[32:] = 1
+    values = read_gctx(path).X
+    assert set(values[:32].ravel()) == {7}
+    assert set(values[32:].ravel()) == {1}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The rows and columns that every read of a backed matrix asks of the file."""
+    seen = []
+    original = _matrix.read_matrix
+
+    def spy(dataset, rows, cols, dtype):
+        seen.append((rows, cols))
+        return original(dataset, rows, cols, dtype)
+
+    monkeypatch.setattr("sigilla.io._lazy.read_matrix", spy)
+    return seen
+
+
+def test_backed_reads_nothing_until_asked_and_then_only_blocks_it_needs(gctx, asked, monkeypatch):
+    monkeypatch.setattr("sigilla.io._lazy.BLOCK_BYTES", 10 * 20 * 4)
+    path, values = gctx(shape=(50, 20))
+    adata = read_gctx(path, backed=True)
+    part = adata[[43, 3, 7], [5, 2]]
+    assert not asked
+    np.testing.assert_array_equal(part.X.compute(), values[[43, 3, 7]][:, [5, 2]])
+    assert sorted(rows.tolist() for rows, _ in asked) == [list(range(10)), list(range(40, 50))]
+
+
+def test_the_source_of_a_backed_matrix_reads_single_rows(gctx, asked):
+    path, values = gctx(shape=(50, 20))
+    adata = read_gctx(path, cid=["id40", "id13", "id22"], backed=True)
+    rows = disk_matrix(adata.X)[np.array([2, 0]), :]
+    np.testing.assert_array_equal(rows, values[[4, 10]])
+    assert [rows.tolist() for rows, _ in asked] == [[4, 10]]
+    assert disk_matrix(adata[:2].X) is None
+
+
+def test_a_backed_file_is_not_held_open_and_can_be_pickled(gctx):
+    path, values = gctx()
+    adata = read_gctx(path, backed=True)
+    again = pickle.loads(pickle.dumps(adata))
+    np.testing.assert_array_equal(again.X.compute(), values)
+    with h5py.File(path, "a") as file:  # HDF5 refuses this where a reader has the file open
+        file.attrs["touched"] = 1
+
+
+@pytest.mark.parametrize("backed", [False, True])
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_what_is_read_survives_on_disk(gctx, tmp_path, kind, backed):
+    path, values = gctx()
+    adata = read_gctx(path, backed=backed)
+    target = tmp_path / f"kept.{kind}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # anndata on the version of zarr
+        (adata.write_h5ad if kind == "h5ad" else adata.write_zarr)(target)
+        kept = (ad.read_h5ad if kind == "h5ad" else ad.read_zarr)(target)
+    np.testing.assert_array_equal(kept.X, values)
+    for name in adata.obs:
+        assert kept.obs[name].isna().tolist() == adata.obs[name].isna().tolist()
+        assert kept.obs[name].dropna().tolist() == adata.obs[name].dropna().tolist()
