@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+import sigilla as sg
 from sigilla.errors import FileError
 from sigilla.models._legacy import read_legacy_tensors
+from sigilla.settings import settings
 
 
 def save_legacy(module: nn.Module, path: Path) -> Path:
@@ -148,3 +150,31 @@ def test_the_published_codes_reproduce_the_published_nearest_pairs(mirror):
     assert found.keys() == PAIRS.keys()
     for pair, published in PAIRS.items():
         assert found[pair] == pytest.approx(published, abs=1e-3), pair
+
+
+PATHWAY = {
+    "MEK inhibitor": {"CP_MEK_INHIBITOR", "CP_RAF_INHIBITOR"},
+    "RAF inhibitor": {"CP_MEK_INHIBITOR", "CP_RAF_INHIBITOR"},
+    "mTOR inhibitor": {"CP_MTOR_INHIBITOR", "CP_PI3K_INHIBITOR"},
+    "topoisomerase inhibitor": {"CP_TOPOISOMERASE_INHIBITOR"},
+}
+
+
+def test_active_wells_of_the_real_plate_land_on_their_own_pathway(mirror, monkeypatch):
+    monkeypatch.setattr(settings, "mirror", str(mirror("pretrained").parent))
+    encode = read_legacy_tensors(mirror("pretrained/S_VQ_VAE_encode.pth"))
+    codes = read_legacy_tensors(mirror("pretrained/S_VQ_VAE_embedding.pth"))["weight"]
+    table = mirror("tables/svqvae_75_pcl_index.tsv").read_text().split()[2:]
+    plate = sg.datasets.l1000_plate()[:, sg.datasets.landmarks()["pr_gene_id"]]
+    x = torch.from_numpy(plate.X).clamp(-10, 10)  # the range that the model was trained on
+    z = torch.tanh(x @ encode["0.weight"].T + encode["0.bias"])
+    nearest = np.array(table[1::2])[torch.cdist(z, codes).argmin(dim=1).numpy()]
+    active = plate.obs[np.abs(plate.X).mean(axis=1) > 1.2]
+    nearest = dict(zip(plate.obs_names, nearest, strict=True))
+    hits = [
+        any(nearest[well] in own for moa, own in PATHWAY.items() if moa in mechanisms.split("|"))
+        for well, mechanisms in active["moa"].dropna().items()
+        if set(mechanisms.split("|")) & PATHWAY.keys()
+    ]
+    assert len(hits) >= 40
+    assert np.mean(hits) >= 0.85

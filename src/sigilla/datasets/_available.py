@@ -26,7 +26,7 @@ def available() -> pd.DataFrame:
     Examples
     --------
     >>> import sigilla as sg
-    >>> sg.datasets.available().loc["leukemia", "n_obs"]
+    >>> int(sg.datasets.available().loc["leukemia", "n_obs"])
     72
     """
     table = pd.DataFrame([_row(manifest) for manifest in manifests().values()]).set_index("name")
