@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # Names are data: a "$" in one is a dollar sign, not mathematics.
 TEXT = {"parse_math": False, "usetex": False}
-# Blue, grey and red that stay apart in all common forms of colour blindness (Paul Tol's "bright").
-BLUE, RED, GREY, INK = "#4477AA", "#EE6677", "#BBBBBB", "#333333"
+# Blue and grey that stay apart in all common forms of colour blindness (Paul Tol's "bright").
+BLUE, LIGHT_BLUE, GREY, INK = "#4477AA", "#A9BFD8", "#BBBBBB", "#333333"
 LINES = ("#333333", "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377")
 DIVERGING = "RdBu_r"
 

@@ -9,10 +9,10 @@ from scipy.spatial.distance import squareform
 
 from sigilla import get
 from sigilla.pl._figure import (
-    BLUE,
     DIVERGING,
     GREY,
     INK,
+    LIGHT_BLUE,
     TEXT,
     drawing,
     readable,
@@ -40,7 +40,7 @@ def code_heatmap(
     *,
     space: Literal["genes", "latent"] | None = None,
     cluster: bool = True,
-    annotate: bool = True,
+    annotate: bool | pd.DataFrame = True,
     ax: Axes | None = None,
     save: str | Path | None = None,
 ) -> Axes:
@@ -58,8 +58,10 @@ def code_heatmap(
         Order classes by average linkage on 1 - r with optimal leaf order, and draw the tree;
         otherwise they stand in code order.
     annotate
-        Beside each class, how many observations have it and the share of them nearest to their
-        own code.
+        Bars beside each class: how many observations have it, and the share of them nearest to
+        their own code (:func:`sigilla.get.class_summary`). A table of your own, indexed by class,
+        makes a bar of each column: whole numbers as counts, on a log scale, and others as
+        fractions of 1.
     ax
         Axes to draw in; tree, bars and colour bar are put around it. By default a new figure whose
         size follows the number of classes.
@@ -96,9 +98,9 @@ def code_heatmap(
         if tree is not None:
             _tree(main, tree, pitch)
         right = 1.02
-        if annotate:
-            summary = get.class_summary(adata, key).iloc[order]
-            right = _bars(main, summary, pitch)
+        bars = _default_bars(adata, key) if annotate is True else annotate
+        if bars is not False:
+            right = _bars(main, bars.reindex(table.index).iloc[order], pitch)
         _colour_bar(main, image, right, SPACE_LABEL[used])
     return saved(main, save)
 
@@ -146,42 +148,45 @@ def _tree(ax: Axes, tree: NDArray[np.float64], pitch: float) -> None:
     panel.set_axis_off()
 
 
-def _bars(ax: Axes, summary: pd.DataFrame, pitch: float) -> float:
-    """Draw the class annotation; returns where it ends, in widths of the heatmap."""
-    labelled = bool(summary["n"].any())
-    count = summary["n"] if labelled else summary["n_nearest"]
-    inch = 1 / _side(ax)
-    at = 1 + 0.08 * inch
-    size = max(3.0, min(8.0, pitch * 72 * 0.55))
+def _default_bars(adata: AnnData, key: str) -> pd.DataFrame:
+    summary = get.class_summary(adata, key)
+    if not summary["n"].any():
+        return summary[["n_nearest"]].rename(columns={"n_nearest": "nearest to it"})
+    names = {"n": "with this label", "on_own_code": "% on own code"}
+    return summary[list(names)].rename(columns=names)
 
-    panel = _bar_panel(ax, at, 0.5 * inch, "with this label" if labelled else "nearest to it")
-    shown = np.log10(count.to_numpy() + 1.0)
-    panel.barh(np.arange(len(count)), shown, height=0.8, color=GREY)
-    panel.set_xlim(0, max(shown.max() * 1.02, 1))
-    for row, n in enumerate(count):
-        panel.text(0, row, f" {n}", va="center", fontsize=size)
-    panel.set_xticks([])
-    at += 0.58 * inch
-    if not labelled:
-        return at + 0.02 * inch
-    panel = _bar_panel(ax, at, 0.5 * inch, "% on own code")
-    share = 100 * summary["on_own_code"].fillna(0).to_numpy()
-    panel.barh(np.arange(len(share)), share, height=0.8, color=BLUE, alpha=0.55)
-    for row, percent in enumerate(summary["on_own_code"]):
-        panel.text(
-            0, row, f" {100 * percent:.0f}" if percent >= 0 else " –", va="center", fontsize=size
+
+def _bars(ax: Axes, table: pd.DataFrame, pitch: float) -> float:
+    """Draw one panel per column; returns where they end, in widths of the heatmap."""
+    inch = 1 / _side(ax)
+    size = max(3.0, min(8.0, pitch * 72 * 0.55))
+    at = 1 + 0.08 * inch
+    for name, column in table.items():
+        values = column.to_numpy(dtype=np.float64)
+        counted = column.dtype.kind in "iu"
+        panel = _bar_panel(ax, at, 0.5 * inch, str(name))
+        length = np.log10(values + 1) if counted else values
+        panel.barh(
+            np.arange(len(values)),
+            np.nan_to_num(length),
+            height=0.8,
+            color=GREY if counted else LIGHT_BLUE,
         )
-    panel.set_xlim(0, 100)
-    panel.set_xticks([])
-    return at + 0.6 * inch
+        panel.set_xlim(0, max(1.0, length.max() * 1.02) if counted else 1)
+        for row, value in enumerate(values):
+            text = "–" if np.isnan(value) else f"{value:.0f}" if counted else f"{100 * value:.0f}"
+            panel.text(0, row, f" {text}", va="center", fontsize=size)
+        at += 0.58 * inch
+    return at
 
 
 def _bar_panel(ax: Axes, left: float, width: float, title: str) -> Axes:
     panel = ax.inset_axes((left, 0, width, 1))
     panel.set_ylim(*ax.get_ylim())
+    panel.set_xticks([])
     panel.set_yticks([])
     panel.spines[:].set_visible(False)
-    panel.set_title(title, fontsize=7, rotation=90, pad=4)
+    panel.set_title(title, fontsize=7, rotation=90, pad=4, **TEXT)
     return panel
 
 

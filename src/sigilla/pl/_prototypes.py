@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 # Columns that a page can show; where classes are many, each one brings fewer genes.
-_MAX_GENES = 110
+_MAX_GENES = 90
 
 
 def prototypes(
