@@ -47,3 +47,17 @@ def test_a_large_beta_switches_the_latent_off():
     model = VAE(config, n_features=10)
     history = fit(model, x)
     assert history["kl"][-1] / 50 < 0.01
+
+
+def test_the_published_if_vae_keeps_its_faults_for_comparison():
+    """Log-variance never below 0, and a KL weight that runs 0, 1, 2, 2, ..."""
+    x = np.random.default_rng(0).normal(size=(51, 10)).astype(np.float32)
+    model = VAE(VAE.Config(recipe="chen2023", n_latent=3, batch_size=50), n_features=10)
+    betas = []
+    for epoch in range(4):
+        model.start_epoch(epoch)
+        betas.append(float(model.beta))
+    assert betas == [0, 1, 2, 2]
+    fit(VAE(VAE.Config(recipe="chen2023", max_epochs=3, batch_size=50), n_features=10), x)
+    _, log_var = model.eval().posterior(torch.from_numpy(x))
+    assert (log_var >= 0).all()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.models import _base
 from sigilla.models._config import Config, param
@@ -34,6 +35,19 @@ class VAEConfig(Config):
         "Variance of the likelihood, learned: one per gene, as in factor analysis, or one for "
         "all, as in principal components.",
     )
+    scale: bool = param(
+        True,
+        "Divide each gene by its standard deviation; if not, all genes by a common one.",
+    )
+    recipe: Literal["sigilla", "chen2023"] = param(
+        "sigilla",
+        "'chen2023' is the network and objective that were published with IF-VAE (Chen, Jin & Ke "
+        "2023), for comparison, faults included: cross-entropy on values outside 0..1, which has "
+        "no lower bound, a rectified log-variance, so that no posterior is narrower than the "
+        "prior, and a weight of the KL term that runs 0, 1, 2, 2, ... Its n_latent is 25, its "
+        "learning_rate 5e-4, its batch_size 50, its max_epochs 100; n_hidden, beta and noise play "
+        "no part.",
+    )
     max_epochs: int = param(200, "Passes over the training observations, at most.", at_least=0)
 
 
@@ -52,11 +66,19 @@ class VAE(_base.Model):
     paper = "Kingma & Welling 2013, arXiv:1312.6114"
     Config: ClassVar[type[Config]] = VAEConfig
     config: VAEConfig
+    beta: Tensor
+    encoder: LinearPlus | _RectifiedHeads
+    decoder: LinearPlus | nn.Linear
 
     def build(self, n_features: int, n_classes: int) -> None:
         del n_classes
         c = self.config
         self.standardise = Standardise(n_features)
+        self.register_buffer("beta", torch.tensor(c.beta))
+        if c.recipe == "chen2023":
+            self.encoder = _RectifiedHeads(n_features, c.n_latent)
+            self.decoder = nn.Linear(c.n_latent, n_features)
+            return
         self.encoder = LinearPlus(n_features, c.n_hidden, 2 * c.n_latent)
         self.decoder = LinearPlus(c.n_latent, c.n_hidden, n_features)
         self.log_var = nn.Parameter(torch.zeros(n_features if c.noise == "gene" else 1))
@@ -64,8 +86,12 @@ class VAE(_base.Model):
     @torch.no_grad()
     def prepare(self, x: Tensor, label: Tensor) -> None:
         del label
-        self.standardise.fit(x)
-        x = self.standardise(x)
+        self.standardise.fit(x, each=self.config.scale)
+        if isinstance(self.encoder, LinearPlus) and isinstance(self.decoder, LinearPlus):
+            self.start_at_pca(self.standardise(x), self.encoder, self.decoder)
+
+    def start_at_pca(self, x: Tensor, encoder: LinearPlus, decoder: LinearPlus) -> None:
+        """Probabilistic PCA of standardised observations, in closed form."""
         axes, variance = principal_axes(x, self.config.n_latent)
         n_axes = len(variance)
         # What the axes leave, spread evenly over the other directions; never quite nothing.
@@ -76,12 +102,15 @@ class VAE(_base.Model):
         loadings = axes * (variance - noise).clamp_min(1e-6).sqrt()
         log_var = torch.zeros(2 * self.config.n_latent, device=x.device)
         log_var[self.config.n_latent :][:n_axes] = (noise / variance).log()
-        self.encoder.start((loadings / variance).T, log_var)
-        self.decoder.start(loadings)
-        left = x - x @ (loadings / variance) @ loadings.T
-        left = left.square().mean(dim=0)
+        encoder.start((loadings / variance).T, log_var)
+        decoder.start(loadings)
+        left = (x - x @ (loadings / variance) @ loadings.T).square().mean(dim=0)
         left = left if self.config.noise == "gene" else left.mean(dim=0, keepdim=True)
         self.log_var.copy_(left.clamp_min(noise / 10).log())
+
+    def start_epoch(self, epoch: int) -> None:
+        if self.config.recipe == "chen2023":
+            self.beta.fill_(min(epoch, 2))
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latent of standardised observations."""
@@ -95,14 +124,35 @@ class VAE(_base.Model):
         z = mean
         if self.training:
             z = mean + (0.5 * log_var).exp() * torch.randn_like(mean)
-        # The bound keeps a gene that is fitted exactly from pulling the likelihood to infinity.
-        nll = gaussian_nll(x, self.decoder(z), self.log_var.clamp_min(-8))
-        kl = kl_standard_normal(mean, log_var)
-        return _base.Loss({"reconstruction": nll.mean(), "kl": self.config.beta * kl.mean()})
+        out = self.decoder(z)
+        if self.config.recipe == "chen2023":
+            nll = F.binary_cross_entropy_with_logits(out, x, reduction="none").sum(dim=1)
+        else:
+            # The bound keeps a gene fitted exactly from pulling the likelihood to infinity.
+            nll = gaussian_nll(x, out, self.log_var.clamp_min(-8))
+        kl = self.beta * kl_standard_normal(mean, log_var)
+        return _base.Loss({"reconstruction": nll.mean(), "kl": kl.mean()})
 
     @torch.no_grad()
     def embed(self, x: Tensor) -> _base.Embedding:
         return _base.Embedding(latent=self.posterior(self.standardise(x))[0])
 
     def decode(self, latent: Tensor) -> Tensor:
-        return self.standardise.inverse(self.decoder(latent))
+        out = self.decoder(latent)
+        if self.config.recipe == "chen2023":
+            out = out.sigmoid()
+        return self.standardise.inverse(out)
+
+
+class _RectifiedHeads(nn.Module):
+    """Dense, batch norm, ReLU, for the mean and for the log-variance, as published."""
+
+    def __init__(self, n_features: int, n_latent: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Linear(n_features, n_latent), nn.BatchNorm1d(n_latent), nn.ReLU())
+            for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([head(x) for head in self.heads], dim=1)

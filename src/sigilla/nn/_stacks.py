@@ -81,10 +81,12 @@ class Standardise(nn.Module):
         self.register_buffer("sd", torch.ones(n_features))
 
     @torch.no_grad()
-    def fit(self, x: Tensor) -> None:
-        """Take mean and sd (ddof 0) per column of ``x``."""
+    def fit(self, x: Tensor, *, each: bool = True) -> None:
+        """Take mean and sd (ddof 0) per column of ``x``; one sd for all unless ``each``."""
         sd, mean = torch.std_mean(x, dim=0, correction=0)
         constant = sd <= 1e-6 * mean.abs().clamp_min(1e-6)
+        if not each:
+            sd = sd.square().mean().sqrt().expand_as(sd)
         self.mean.copy_(mean)
         self.sd.copy_(torch.where(constant, torch.inf, sd))
 

@@ -185,7 +185,8 @@ class _Run:
         return self.guard(seen)
 
     def batches(self, order: Tensor, size: int) -> Iterator[Batch]:
-        for index in torch.split(order, size):
+        # Parts of nearly one size: a last batch of one row would be all noise.
+        for index in torch.tensor_split(order, math.ceil(len(order) / size)):
             x, label = self.x.index_select(0, index), self.label.index_select(0, index)
             yield Batch(
                 x.to(self.device, non_blocking=True), label.to(self.device, non_blocking=True)
