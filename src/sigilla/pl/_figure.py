@@ -105,7 +105,7 @@ def readable(names: Sequence[str], width: int = 40) -> list[str]:
         words = [n.split("_") for n in shown]
         if len(words) > 1 and all(len(w) > 1 and w[0] == words[0][0] for w in words):
             words = [w[1:] for w in words]
-        spaced = [" ".join(w) for w in words]
+        spaced = [" ".join(" ".join(w).split()) for w in words]
         shown = spaced if len(set(spaced)) == len(set(shown)) else shown
     short = [n if len(n) <= width else f"{n[: width - 1].rstrip()}…" for n in shown]
     seen: Counter[str] = Counter()

@@ -7,6 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import jinja2
+from markupsafe import Markup
 
 from sigilla.report._facts import percent, signed
 from sigilla.report._held_out import MIN_SIZE, N_FOLDS, HeldOut
@@ -45,7 +46,12 @@ def render(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"signed": signed, "percent": percent, "digest": _digest}
+    environment.filters |= {
+        "signed": signed,
+        "percent": percent,
+        "digest": _digest,
+        "breakable": _breakable,
+    }
     return environment.get_template("page.html.j2").render(
         title=title,
         method=METHODS[method],
@@ -76,6 +82,11 @@ def _genes(told: Facts) -> list[tuple[str, dict[str, list[tuple[str, float]]]]]:
     for row in told.genes.itertuples(index=False):
         shown[row[0]][row.direction].append((str(row.symbol), float(row.value)))
     return list(shown.items())
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may wrap after an underscore; copied or searched, it is what it was."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def _digest(script: str) -> str:

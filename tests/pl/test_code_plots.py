@@ -1,0 +1,199 @@
+"""What the heatmap, the graph and the genes show is what is stored, and nothing else is touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.patches import FancyArrowPatch
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+import sigilla as sg
+from sigilla.errors import FileError
+
+mpl.use("Agg")
+
+HOSTILE = ["mTOR/PI3K inhibitor", "<script>", "=cmd()", "$\\alpha_{$", "a\nb\x00c", "x" * 200]
+PLOTS = [sg.pl.code_heatmap, sg.pl.code_graph, sg.pl.prototypes, sg.pl.history]
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def adata(coded):
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(5, 30))
+    return coded(base[[0, 1, 2, 3, 4, 0, 1, 2]] + 0.5 * rng.normal(size=(8, 30)), list("abcdefgh"))
+
+
+def rows(ax):
+    return [t.get_text() for t in ax.get_yticklabels()]
+
+
+def test_heatmap_order_is_scipys_optimal_leaf_order(adata):
+    r = np.corrcoef(adata.varm["svqvae_prototypes"].T.astype(float))
+    condensed = squareform(1 - r, checks=False)
+    order = leaves_list(linkage(condensed, method="average", optimal_ordering=True))
+    ax = sg.pl.code_heatmap(adata)
+    assert rows(ax) == [list("abcdefgh")[i] for i in order]
+    assert [t.get_text() for t in ax.get_xticklabels()] == rows(ax)
+    np.testing.assert_allclose(ax.images[0].get_array(), r[np.ix_(order, order)], atol=1e-6)
+
+
+def test_heatmap_without_clustering_keeps_code_order(adata):
+    assert rows(sg.pl.code_heatmap(adata, cluster=False)) == list("abcdefgh")
+
+
+def test_heatmap_colours_mean_the_same_on_every_data_set(adata):
+    assert sg.pl.code_heatmap(adata).images[0].get_clim() == (-1, 1)
+
+
+def test_heatmap_shows_the_space_asked_for(adata):
+    adata.uns["svqvae"]["codes"] = np.random.default_rng(1).normal(size=(8, 4))
+    ax = sg.pl.code_heatmap(adata, space="latent", cluster=False)
+    np.testing.assert_allclose(
+        ax.images[0].get_array(), np.corrcoef(adata.uns["svqvae"]["codes"]), atol=1e-6
+    )
+
+
+def test_heatmap_leaves_an_undefined_correlation_grey(adata):
+    adata.uns["svqvae"]["code_correlation"][2, :] = np.nan
+    adata.uns["svqvae"]["code_correlation"][:, 2] = np.nan
+    ax = sg.pl.code_heatmap(adata)
+    assert np.isnan(ax.images[0].get_array().filled(np.nan)).sum() == 15
+
+
+def test_heatmap_bars_take_a_table_of_ones_own(adata):
+    import pandas as pd
+
+    table = pd.DataFrame({"wells": range(8), "share": np.linspace(0, 1, 8)}, index=list("abcdefgh"))
+    ax = sg.pl.code_heatmap(adata, cluster=False, annotate=table)
+    wells, share = (p for p in ax.child_axes if p.get_title() in {"wells", "share"})
+    assert [t.get_text().strip() for t in wells.texts] == [str(i) for i in range(8)]
+    np.testing.assert_allclose([b.get_width() for b in share.patches], table["share"])
+
+
+@pytest.mark.parametrize("k", [2, 3, 75])
+def test_graph_has_an_arrow_per_class_and_one_for_each_pair(coded, k):
+    rng = np.random.default_rng(k)
+    adata = coded(rng.normal(size=(k, 12)), [f"class {i}" for i in range(k)], per_class=1)
+    ax = sg.pl.code_graph(adata)
+    nearest = sg.get.nearest_codes(adata).set_index("code")["nearest"]
+    pairs = sum(nearest[nearest[c]] == c for c in nearest.index) // 2
+    assert sum(isinstance(p, FancyArrowPatch) for p in ax.patches) == k - pairs
+    shown = [t.get_text().replace("\n", " ") for t in ax.texts]
+    assert sorted(t for t in shown if t.startswith("class")) == sorted(nearest.index)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_graph_boxes_never_overlap_and_point_inwards(coded, seed):
+    from sigilla.pl._trees import lay_out
+
+    rng = np.random.default_rng(seed)
+    names = ["w" * int(n) for n in rng.integers(1, 60, 75)]
+    adata = coded(rng.normal(size=(75, 6)), [f"{i}{n}" for i, n in enumerate(names)], per_class=1)
+    edges = sg.get.nearest_codes(adata)
+    layout = lay_out(edges, edges["code"])
+    boxes = list(layout.nodes.values())
+    for i, a in enumerate(boxes):
+        assert a.width / 2 <= a.x + 1e-6 <= layout.width - a.width / 2 + 2e-6
+        assert a.height / 2 <= a.y + 1e-6 <= layout.height - a.height / 2 + 2e-6
+        for b in boxes[:i]:
+            apart_x = abs(a.x - b.x) - (a.width + b.width) / 2
+            apart_y = abs(a.y - b.y) - (a.height + b.height) / 2
+            assert max(apart_x, apart_y) > 0
+
+
+def test_graph_draws_a_class_without_a_nearest_one_alone(adata):
+    adata.uns["svqvae"]["code_correlation"][2, :] = np.nan
+    adata.uns["svqvae"]["code_correlation"][:, 2] = np.nan
+    ax = sg.pl.code_graph(adata)
+    assert "c" in [t.get_text() for t in ax.texts]
+
+
+def test_prototypes_shows_the_values_of_the_genes_it_names(adata):
+    ax = sg.pl.prototypes(adata, n_genes=2)
+    symbols = [t.get_text() for t in ax.get_xticklabels()]
+    table = sg.get.prototypes(adata)
+    table.index = adata.var.loc[table.index, "gene_symbol"]
+    expected = table.loc[symbols, rows(ax)].T
+    np.testing.assert_array_equal(ax.images[0].get_array(), expected)
+    assert set(symbols) == set(sg.get.top_genes(adata, n=2)["symbol"])
+    low, high = ax.images[0].get_clim()
+    assert low == -high
+
+
+def test_prototypes_of_chosen_classes_only(adata):
+    assert sorted(rows(sg.pl.prototypes(adata, classes=["h", "a"]))) == ["a", "h"]
+    with pytest.raises(ValueError, match="classes='z'"):
+        sg.pl.prototypes(adata, classes=["z"])
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_hostile_names_are_drawn_as_they_are(plot, coded, tmp_path):
+    adata = coded(np.random.default_rng(0).normal(size=(6, 20)), HOSTILE)
+    plot(adata, save=tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_dollar_signs_are_no_mathematics(coded):
+    adata = coded(np.random.default_rng(0).normal(size=(6, 20)), HOSTILE)
+    ax = sg.pl.code_heatmap(adata)
+    assert "$\\alpha_{$" in rows(ax)
+    assert "a b c" in rows(ax)
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_a_plot_draws_in_the_axes_given_and_returns_them(plot, adata):
+    figure, ax = plt.subplots()
+    assert plot(adata, ax=ax) is ax
+    figure.canvas.draw()
+    assert plt.get_fignums() == [figure.number]
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_a_plot_changes_neither_settings_nor_data(plot, adata):
+    before, copy = dict(mpl.rcParams), adata.copy()
+    plot(adata)
+    assert dict(mpl.rcParams) == before
+    assert list(adata.obs) == list(copy.obs)
+    assert set(adata.uns) == set(copy.uns)
+    np.testing.assert_array_equal(adata.X, copy.X)
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_save_writes_the_format_of_the_ending(adata, tmp_path, ending):
+    path = tmp_path / f"plot.{ending}"
+    sg.pl.code_graph(adata, save=path)
+    start = path.read_bytes()[:60]
+    assert {"png": b"PNG", "svg": b"<?xml", "pdf": b"%PDF"}[ending] in start
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_path_that_cannot_be_written_is_an_error_that_names_it(adata, tmp_path):
+    with pytest.raises(FileError, match=r"save=.*nowhere"):
+        sg.pl.code_heatmap(adata, save=tmp_path / "nowhere" / "plot.png")
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_nothing_drawn_is_cut_off(plot, adata):
+    figure = plot(adata).get_figure()
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert box.x0 >= -0.02
+    assert box.y0 >= -0.02
+    assert box.x1 <= width + 0.02
+    assert box.y1 <= height + 0.02
+
+
+def test_plotting_loads_no_torch():
+    code = "import sys, sigilla.pl; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
