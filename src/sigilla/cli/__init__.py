@@ -189,9 +189,12 @@ def datasets_list() -> None:
     """Show the data sets that sigilla can fetch."""
     import sigilla as sg
 
-    table = sg.datasets.available()
-    shown = table[["title", "megabytes", "at_hand"]]
-    typer.echo(shown.to_string(na_rep="?", max_colwidth=70, justify="left"))
+    table = sg.datasets.available().fillna({"megabytes": 0})
+    width = max(map(len, table.index))
+    typer.echo(f"{'name':<{width}}  {'MB':>8}  {'is in':<6}  title")
+    for name, row in table.iterrows():
+        size = f"{row.megabytes:,.1f}" if row.megabytes else "?"
+        typer.echo(f"{name:<{width}}  {size:>8}  {row.at_hand:<6}  {row.title}")
 
 
 @datasets_app.command("fetch")
