@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from sigilla.io._cmappy import read_gmt
 from sigilla.io._gct import read_gct, write_gct
 from sigilla.io._gctx import read_gctx
 from sigilla.io._gctx_write import write_gctx
+from sigilla.io._lazy import disk_matrix
 from sigilla.io._lincs import read_lincs
-
-if TYPE_CHECKING:
-    from sigilla.io._lazy import disk_matrix
 
 __all__ = [
     "disk_matrix",
@@ -22,11 +18,3 @@ __all__ = [
     "write_gct",
     "write_gctx",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "disk_matrix":  # its module needs dask, which most sessions do without
-        from sigilla.io._lazy import disk_matrix
-
-        return disk_matrix
-    raise AttributeError(f"module 'sigilla.io' has no attribute {name!r}")

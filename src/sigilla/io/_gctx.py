@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from sigilla.errors import DataError, FileError, listed
+from sigilla.io._chunks import read_column
 from sigilla.io._ids import check_unique, positions
-from sigilla.io._matrix import read_matrix
+from sigilla.io._lazy import lazy_matrix
+from sigilla.io._matrix import read_matrix, run_all
 from sigilla.io._metadata import decode, tidy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -134,8 +136,6 @@ class Gctx:
         """The signatures at ``rows`` and genes at ``cols``; ``obs``, ``var`` replace the file's."""
         kind = self.matrix.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
         if backed:
-            from sigilla.io._lazy import lazy_matrix
-
             x: Any = lazy_matrix(self.path, self.matrix, rows, cols, kind)
         else:
             x = read_matrix(self.matrix, rows, cols, kind)
@@ -212,7 +212,9 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
             f"{listed(file)} at the top.{hint}"
         )
     matrix = file[MATRIX]
-    rid, cid = (pd.Index(decode(file[f"{node}/id"][...]), dtype=object) for node in (ROW, COL))
+    rid, cid = (
+        pd.Index(decode(read_column(file[f"{node}/id"])), dtype=object) for node in (ROW, COL)
+    )
     if matrix.shape != (len(cid), len(rid)) or matrix.dtype.kind not in "iufb":
         raise FileError(
             f"path={str(path)!r} is not a valid GCTX file: its matrix is {matrix.shape} of "
@@ -224,15 +226,23 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
 
 
 def _frame(group: h5py.Group, ids: pd.Index, at: Index | None) -> pd.DataFrame:
-    columns = {}
-    for name, node in group.items():
-        if name == "id" or not isinstance(node, h5py.Dataset):
-            continue
+    nodes = {name: node for name, node in group.items() if isinstance(node, h5py.Dataset)}
+    del nodes["id"]
+    columns: dict[str, Any] = dict.fromkeys(nodes)  # in the order of the file
+    for name, node in nodes.items():
         if node.shape != (len(ids),):
             raise FileError(
                 f"{group.file.filename!r}: metadata column {name!r} has shape {node.shape}, but "
                 f"there are {len(ids)} ids."
             )
-        whole = tidy(node[...])  # first, so that a column's kind does not depend on the subset
-        columns[name] = whole if at is None else whole[at]
+
+    def task(name: str) -> Callable[[], None]:
+        def read() -> None:
+            # Tidied whole, so that a column's kind does not depend on the subset.
+            whole = tidy(read_column(nodes[name]))
+            columns[name] = whole if at is None else whole[at]
+
+        return read
+
+    run_all(task(name) for name in nodes)
     return pd.DataFrame(columns, index=ids if at is None else ids[at], copy=False)

@@ -95,18 +95,17 @@ def _factorize(values: Array) -> tuple[NDArray[np.intp], list[Any]]:
         codes, found = pd.factorize(values)
         return codes, list(found)
     words = -(-values.dtype.itemsize // 8)
-    padded = np.ascontiguousarray(values.astype(f"S{8 * words}")).view(np.uint64)
+    padded = np.ascontiguousarray(values.astype(f"S{8 * words}", copy=False)).view(np.uint64)
     padded = padded.reshape(len(values), words)
-    with np.errstate(over="ignore"):
-        hashed = padded[:, 0].copy()
-        for word in range(1, words):
-            hashed ^= hashed >> np.uint64(29)
-            hashed *= np.uint64(0x9E3779B97F4A7C15)
-            hashed += padded[:, word]
+    hashed = padded[:, 0].copy()
+    for word in range(1, words):
+        hashed ^= hashed >> np.uint64(29)
+        hashed *= np.uint64(0x9E3779B97F4A7C15)
+        hashed += padded[:, word]
     codes, keys = pd.factorize(hashed)
     first = np.empty(len(keys), dtype=np.intp)
     first[codes[::-1]] = np.arange(len(values))[::-1]
-    if bool(np.all(padded[first][codes] == padded)):
+    if all(np.array_equal(padded[first, w][codes], padded[:, w]) for w in range(words)):
         return codes, values[first].tolist()
     distinct, codes = np.unique(values, return_inverse=True)  # two values share a hash
     return codes, distinct.tolist()
