@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sigilla.datasets._simulate_clusters import simulate_gaussian_nuisance, simulate_rare_weak
+from sigilla.datasets import simulate_gaussian_nuisance, simulate_rare_weak
 
 BOTH = pytest.mark.parametrize("simulate", [simulate_rare_weak, simulate_gaussian_nuisance])
 

@@ -126,6 +126,14 @@ def test_copy_leaves_the_input_alone_and_key_added_names_everything():
     assert "first" in changed.uns
 
 
+def test_a_view_becomes_an_actual_copy_and_its_parent_stays():
+    adata = clustered()
+    view = adata[5:]
+    influential_features(view)
+    assert "influential" in view.var
+    assert adata.var.empty
+
+
 @pytest.mark.parametrize("form", ["h5ad", "zarr"])
 def test_what_is_written_survives_a_file(form, tmp_path):
     adata = clustered()

@@ -23,23 +23,27 @@ def zero_heavy(n, p, *, density, seed=0, negative=True):
     return values * (rng.random((n, p)) < density)
 
 
-@pytest.mark.parametrize("n", [3, 4, 17, 200])
-def test_scores_are_those_of_scipy(n):
+@pytest.mark.parametrize("many", [0, 10**6])
+@pytest.mark.parametrize("n", [3, 4, 17, 64, 65, 66, 200, 1000])
+def test_scores_are_those_of_scipy(n, many, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", many)
     X = np.random.default_rng(n).gamma(2.0, size=(n, 40))
     np.testing.assert_allclose(ks_scores(X), [by_scipy(g) for g in X.T], rtol=1e-12)
 
 
-def test_ties_are_scored_as_scipy_scores_them():
-    X = np.random.default_rng(0).integers(0, 4, size=(50, 30)).astype(float)
+@pytest.mark.parametrize("many", [0, 10**6])
+def test_ties_are_scored_as_scipy_scores_them(many, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", many)
+    X = np.random.default_rng(0).integers(0, 4, size=(150, 30)).astype(float)
     np.testing.assert_allclose(ks_scores(X), [by_scipy(g) for g in X.T], rtol=1e-12)
 
 
-@pytest.mark.parametrize("densify_below", [0, 10**6])
+@pytest.mark.parametrize("many", [0, 10**6])
 @pytest.mark.parametrize("negative", [True, False])
 @pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])
-def test_sparse_scores_are_the_dense_ones(form, negative, densify_below, monkeypatch):
-    monkeypatch.setattr(_ks, "_DENSIFY_BELOW", densify_below)
-    X = zero_heavy(60, 50, density=0.3, negative=negative)
+def test_sparse_scores_are_the_dense_ones(form, negative, many, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", many)
+    X = zero_heavy(600, 50, density=0.3, negative=negative)
     X[:, 0] = np.abs(X[:, 0]) + 1  # no zero
     X[:, 1] = 0
     X[0, 1] = 2  # one value
@@ -47,7 +51,7 @@ def test_sparse_scores_are_the_dense_ones(form, negative, densify_below, monkeyp
 
 
 def test_zeros_that_are_stored_count_as_zeros(monkeypatch):
-    monkeypatch.setattr(_ks, "_DENSIFY_BELOW", 0)
+    monkeypatch.setattr(_ks, "_MANY", 0)
     X = zero_heavy(40, 20, density=0.5)
     stored = sparse.csc_matrix(X)
     stored.data[::3] = 0
@@ -63,7 +67,7 @@ def test_entries_given_twice_are_added_and_the_input_is_left_alone():
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 def test_permuted_samples_give_identical_scores(form, monkeypatch):
-    monkeypatch.setattr(_ks, "_DENSIFY_BELOW", 0)
+    monkeypatch.setattr(_ks, "_MANY", 0)
     X = zero_heavy(101, 80, density=0.6)
     shuffled = X[np.random.default_rng(1).permutation(101)]
     np.testing.assert_array_equal(ks_scores(form(X)), ks_scores(form(shuffled)))
@@ -71,10 +75,13 @@ def test_permuted_samples_give_identical_scores(form, monkeypatch):
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_blocks_and_threads_do_not_change_the_scores(n_jobs, monkeypatch):
-    X = np.random.default_rng(0).normal(size=(30, 100)).astype(np.float32)
+    X = zero_heavy(30, 100, density=0.7)
     whole = ks_scores(X, n_jobs=1)
     monkeypatch.setattr(_ks, "_BLOCK", 60)
     np.testing.assert_array_equal(ks_scores(X, n_jobs=n_jobs), whole)
+    monkeypatch.setattr(_ks, "_MANY", 0)
+    for form in (sparse.csr_matrix, sparse.csc_matrix, np.asarray):
+        np.testing.assert_allclose(ks_scores(form(X), n_jobs=n_jobs), whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16, np.bool_])
@@ -91,10 +98,10 @@ def test_the_input_is_not_modified():
     np.testing.assert_array_equal(X, before)
 
 
-@pytest.mark.parametrize("densify_below", [0, 10**6])
+@pytest.mark.parametrize("many", [0, 10**6])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csc_matrix])
-def test_a_constant_gene_has_no_score(form, densify_below, monkeypatch):
-    monkeypatch.setattr(_ks, "_DENSIFY_BELOW", densify_below)
+def test_a_constant_gene_has_no_score(form, many, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", many)
     X = np.random.default_rng(0).normal(size=(20, 4))
     X[:, 1] = 0.1  # the mean of twenty 0.1 is not 0.1
     X[:, 2] = 0
@@ -102,10 +109,10 @@ def test_a_constant_gene_has_no_score(form, densify_below, monkeypatch):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("densify_below", [0, 10**6])
+@pytest.mark.parametrize("many", [0, 10**6])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csc_matrix])
-def test_values_that_are_no_numbers_are_refused_by_gene(form, densify_below, value, monkeypatch):
-    monkeypatch.setattr(_ks, "_DENSIFY_BELOW", densify_below)
+def test_values_that_are_no_numbers_are_refused_by_gene(form, many, value, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", many)
     X = np.random.default_rng(0).normal(size=(20, 6))
     X[7, 3] = value
     with pytest.raises(DataError, match=r"1 of 6 genes hold NaN or infinite values \(columns 3\)"):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from sigilla.datasets._simulate_clusters import simulate_gaussian_nuisance, simulate_rare_weak
+from sigilla.datasets import simulate_gaussian_nuisance, simulate_rare_weak
 from sigilla.errors import DataError
 from sigilla.metrics import clustering_error
 from sigilla.pp import influential_features

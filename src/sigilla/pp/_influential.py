@@ -36,8 +36,11 @@ def influential_features(
     Each gene is standardised and scored by the Kolmogorov-Smirnov distance of its distribution
     from the normal. The scores are brought to the mean and spread of those of normal genes (Efron's
     empirical null), turned into p-values, and thresholded by Higher Criticism. Nothing is to be
-    tuned. The step is for values that are roughly normal within a class, such as log expression;
-    of single cells, filter genes and take the logarithm first, else the zeros make every gene
+    tuned. Where Higher Criticism finds no evidence that any gene is influential, at most 5 % are
+    kept (the papers' rule may keep up to half, in pure noise too).
+
+    The step is for values that are roughly normal within a class, such as log expression; of
+    single cells, filter genes and take the logarithm first, else the zeros make every gene
     non-normal.
 
     Parameters
@@ -177,6 +180,8 @@ def store_selection(
         column[genes] = values
         return column
 
+    if adata.is_view:
+        adata._init_as_actual(adata.copy())  # noqa: SLF001 - as scanpy's functions do
     adata.var[key] = spread(selection.selected, elsewhere=False)
     adata.var[keys.if_score(key)] = spread(selection.scores, elsewhere=np.nan)
     adata.var[keys.if_pvalue(key)] = spread(selection.pvalues, elsewhere=np.nan)
