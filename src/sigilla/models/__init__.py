@@ -20,7 +20,27 @@ METHODS: dict[str, type[Model]] = {method.name: method for method in (VAE, VQVAE
 
 
 def method(name: str) -> type[Model]:
-    """The method of that name, or an error that lists them."""
+    """The method of that name.
+
+    Parameters
+    ----------
+    name
+        A key of ``METHODS``.
+
+    Returns
+    -------
+    The subclass of :class:`Model`.
+
+    Raises
+    ------
+    ValueError
+        There is no such method; the message lists them.
+
+    Examples
+    --------
+    >>> method("vae").title
+    'VAE'
+    """
     if name not in METHODS:
         raise ValueError(unknown_name("method", name, METHODS))
     return METHODS[name]
@@ -28,6 +48,22 @@ def method(name: str) -> type[Model]:
 
 def load(path: str | Path) -> Model:
     """A model written by ``Model.save``.
+
+    Parameters
+    ----------
+    path
+        The safetensors file; nothing in it is executed.
+
+    Returns
+    -------
+    The model, in evaluation mode.
+
+    Raises
+    ------
+    FileError
+        The file is not there or not whole.
+    DataError
+        It holds no model of sigilla's.
 
     Examples
     --------

@@ -17,7 +17,31 @@ def param(
     at_least: float = -math.inf,
     below: float = math.inf,
 ) -> Any:
-    """A field of a Config: its default, its sentence in the docs, and its bounds."""
+    """A field of a Config: its default, its sentence in the docs, and its bounds.
+
+    Parameters
+    ----------
+    default
+        Default value.
+    doc
+        What it is; goes into the verb's docstring and the command's help.
+    above, at_least, below
+        Bounds; a value outside them is refused when the Config is made.
+
+    Returns
+    -------
+    What ``dataclasses.field`` gives.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class MyConfig(Config):
+    ...     n_latent: int = param(32, "Dimensions of the latent.", at_least=1)
+    >>> MyConfig(n_latent=0)
+    Traceback (most recent call last):
+    ValueError: n_latent=0 must be >= 1
+    """
     return field(
         default=default,
         metadata={"doc": doc, "above": above, "at_least": at_least, "below": below},
