@@ -9,10 +9,11 @@ from sigilla.models import METHODS
 from sigilla.tl._fit import verb
 from sigilla.tl._generate import generate
 from sigilla.tl._ifpca import ifpca
+from sigilla.tl._ifvae import ifvae
 from sigilla.tl._map_query import map_query
 
 # A new method is a verb by being registered; editors and mypy read the names in __init__.pyi,
 # which scripts/stubs.py writes from the same registry.
 globals().update({name: verb(method) for name, method in METHODS.items()})
 
-__all__ = ["generate", "ifpca", "map_query", *METHODS]  # noqa: PLE0604 - the registry's keys are strings
+__all__ = ["generate", "ifpca", "ifvae", "map_query", *METHODS]  # noqa: PLE0604 - the registry's keys are strings

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from sigilla import keys
 from sigilla.logging import logger
-from sigilla.pp._influential import score_and_select, store_selection
-from sigilla.pp._strips import choose_genes, choose_matrix
-from sigilla.tl._subjects import check_n_clusters, cluster_rows, varying_genes
+from sigilla.tl._subjects import check_n_clusters, choose, cluster_rows, write
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -116,47 +113,32 @@ def ifpca(
     0
     """
     check_n_clusters(n_clusters, adata.n_obs)
-    genes = choose_genes(adata, mask_var)
-    matrix = choose_matrix(adata, layer)
-    params: dict[str, Any] = {
-        "select": select,
-        "scale": scale,
-        "n_init": n_init,
-        "random_state": random_state,
-    }
-    if layer is not None:
-        params["layer"] = layer
-    if isinstance(mask_var, str):
-        params["mask_var"] = mask_var
-
-    used, step = genes, {"null": null, "fraction": fraction}
-    if select:
-        selection = score_and_select(
-            matrix, genes=genes, random_state=random_state, n_jobs=n_jobs, **step
-        )
-        params |= step
-        used = genes.copy()
-        used[genes] = selection.selected
-    values = varying_genes(matrix, used, scale=scale)
+    chosen = choose(
+        adata,
+        select=select,
+        layer=layer,
+        mask_var=mask_var,
+        null=null,
+        fraction=fraction,
+        random_state=random_state,
+        n_jobs=n_jobs,
+    )
+    values = chosen.values(scale=scale)
     vectors, singular = leading_vectors(values, n_clusters, random_state=random_state)
     if n_clusters is None:
         n_clusters = len(singular) + 1
         logger.info("n_clusters estimated as %d", n_clusters)
     clusters = cluster_rows(vectors, n_clusters, n_init=n_init, random_state=random_state)
-
-    target = adata.copy() if copy else adata
-    if select:
-        store_selection(target, selection, genes, key="influential", params=params)
-    target.obs[key_added] = clusters.labels
-    target.obsm[keys.latent(key_added)] = vectors
-    target.uns[key_added] = {
-        "n_clusters": n_clusters,
-        "n_genes": values.shape[1],
-        "singular_values": singular,
-        "inertia": clusters.inertia,
-        "params": params,
-    }
-    return target if copy else None
+    return write(
+        adata,
+        key_added,
+        chosen,
+        vectors,
+        clusters,
+        stored={"n_genes": values.shape[1], "singular_values": singular},
+        params={"scale": scale, "n_init": n_init},
+        copy=copy,
+    )
 
 
 def leading_vectors(

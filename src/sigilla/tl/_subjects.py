@@ -11,11 +11,16 @@ import pandas as pd
 from scipy import sparse
 from sklearn.cluster import KMeans
 
+from sigilla import keys
 from sigilla.errors import DataError
-from sigilla.pp._strips import strips
+from sigilla.pp._influential import score_and_select, store_selection
+from sigilla.pp._strips import choose_genes, choose_matrix, strips
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from numpy.typing import NDArray
+
+    from sigilla.pp._selection import NullName, Selection
 
     Floats = NDArray[np.float64]
 
@@ -30,6 +35,77 @@ def check_n_clusters(n_clusters: int | None, n_obs: int) -> None:
         raise ValueError(f"n_clusters={n_clusters} must be 2 or more, or None to estimate it")
     if n_clusters > n_obs:
         raise ValueError(f"n_clusters={n_clusters} is more than the {n_obs} samples")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The matrix, which of its genes are considered and which are used, and what was asked."""
+
+    matrix: Any
+    considered: NDArray[np.bool_]
+    used: NDArray[np.bool_]
+    selection: Selection | None
+    params: dict[str, Any]
+
+    def values(self, *, scale: bool) -> Any:
+        """The used genes that vary, see :func:`varying_genes`."""
+        return varying_genes(self.matrix, self.used, scale=scale)
+
+
+def choose(
+    adata: AnnData,
+    *,
+    select: bool,
+    layer: str | None,
+    mask_var: str | NDArray[np.bool_] | None,
+    null: NullName,
+    fraction: float,
+    random_state: int,
+    n_jobs: int | None,
+) -> Chosen:
+    """The influential genes of the considered ones, or all of these."""
+    matrix, genes = choose_matrix(adata, layer), choose_genes(adata, mask_var)
+    params: dict[str, Any] = {"select": select, "random_state": random_state}
+    params |= {} if layer is None else {"layer": layer}
+    params |= {"mask_var": mask_var} if isinstance(mask_var, str) else {}
+    if not select:
+        return Chosen(matrix, genes, genes, None, params)
+    selection = score_and_select(
+        matrix, genes=genes, null=null, fraction=fraction, random_state=random_state, n_jobs=n_jobs
+    )
+    used = genes.copy()
+    used[genes] = selection.selected
+    return Chosen(matrix, genes, used, selection, params | {"null": null, "fraction": fraction})
+
+
+def write(
+    adata: AnnData,
+    key: str,
+    chosen: Chosen,
+    points: Floats,
+    clusters: Clusters,
+    *,
+    stored: dict[str, Any],
+    params: dict[str, Any],
+    copy: bool,
+) -> AnnData | None:
+    """Store clusters, the points that they are of, and the genes that they rest on."""
+    target = adata.copy() if copy else adata
+    if target.is_view:
+        target._init_as_actual(target.copy())  # noqa: SLF001 - as scanpy's verbs do
+    if chosen.selection is not None:
+        store_selection(
+            target, chosen.selection, chosen.considered, key="influential", params=chosen.params
+        )
+    target.obs[key] = clusters.labels
+    target.obsm[keys.latent(key)] = points
+    target.uns[key] = {
+        "n_clusters": len(clusters.labels.categories),
+        "inertia": clusters.inertia,
+        "params": chosen.params | params,
+        **stored,
+    }
+    return target if copy else None
 
 
 def varying_genes(matrix: Any, genes: NDArray[np.bool_], *, scale: bool) -> Any:

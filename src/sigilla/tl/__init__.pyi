@@ -1,0 +1,63 @@
+"""Written by scripts/stubs.py from the registry of methods; do not edit."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from sigilla.tl._generate import generate as generate
+from sigilla.tl._ifpca import ifpca as ifpca
+from sigilla.tl._ifvae import ifvae as ifvae
+from sigilla.tl._map_query import map_query as map_query
+
+def vae(
+    adata: AnnData,
+    *,
+    n_latent: int = 32,
+    n_hidden: int = 256,
+    beta: float = 1.0,
+    noise: Literal['gene', 'shared'] = 'gene',
+    scale: bool = True,
+    recipe: Literal['sigilla', 'chen2023'] = 'sigilla',
+    max_epochs: int = 200,
+    batch_size: int = 256,
+    learning_rate: float = 0.001,
+    weight_decay: float = 0.0,
+    validation_fraction: float = 0.1,
+    patience: int = 20,
+    layer: str | None = None,
+    use_rep: str | None = None,
+    mask_var: str | NDArray[np.bool_] | None = None,
+    key_added: str | None = None,
+    random_state: int = 0,
+    device: str = 'auto',
+    progress: bool | None = None,
+    checkpoint: str | Path | None = None,
+    copy: bool = False,
+) -> AnnData | None: ...
+
+def vqvae(
+    adata: AnnData,
+    *,
+    n_codes: int = 32,
+    n_latent: int = 32,
+    n_hidden: int = 256,
+    commitment_cost: float = 0.25,
+    max_epochs: int = 200,
+    batch_size: int = 256,
+    learning_rate: float = 0.001,
+    weight_decay: float = 0.0,
+    validation_fraction: float = 0.1,
+    patience: int = 20,
+    layer: str | None = None,
+    use_rep: str | None = None,
+    mask_var: str | NDArray[np.bool_] | None = None,
+    key_added: str | None = None,
+    random_state: int = 0,
+    device: str = 'auto',
+    progress: bool | None = None,
+    checkpoint: str | Path | None = None,
+    copy: bool = False,
+) -> AnnData | None: ...
