@@ -28,6 +28,10 @@ def read_gmt(path: str | Path) -> dict[str, list[str]]:
     path
         The ``.gmt`` file: one set per line, name, description and members between tabs.
 
+    Returns
+    -------
+    The members of each set by its name, in the order of the file.
+
     Raises
     ------
     FileError

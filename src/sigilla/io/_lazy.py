@@ -84,7 +84,15 @@ def disk_matrix(x: Any) -> DiskMatrix | None:
 
     A slice of a dask array reads every block that it touches, whole: one signature costs
     megabytes. ``disk_matrix(adata.X)[rows, :]`` reads just those rows of the file, in that order.
-    None for every other matrix, slices and views of a backed one included.
+
+    Parameters
+    ----------
+    x
+        The ``X`` of an AnnData.
+
+    Returns
+    -------
+    The rows on disk; None for every other matrix, slices and views of a backed one included.
 
     Examples
     --------
