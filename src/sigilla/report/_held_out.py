@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 N_FOLDS = 5
 # A class with fewer observations than folds is trained on, but never asked about.
 MIN_SIZE = N_FOLDS
-# Up to here all folds are fitted; beyond, one fold is enough to know the accuracy to a point.
-ALL_FOLDS_UP_TO = 3000
+# Up to here all folds are fitted; beyond, one fold of 200 or more tells enough.
+ALL_FOLDS_UP_TO = 1000
 # What tells compounds apart, the better column first.
 PERTURBAGEN_KEYS = ("pert_id", "pert_iname")
 

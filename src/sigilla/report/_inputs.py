@@ -23,9 +23,9 @@ class DataSet:
     source: AnnData | Path
 
     def read(self) -> AnnData:
-        """The AnnData; a file is read whole."""
+        """The AnnData in memory; a file is read whole."""
         if isinstance(self.source, AnnData):
-            return self.source
+            return self.source.to_memory() if self.source.isbacked else self.source
         from anndata import read_h5ad
 
         try:

@@ -64,7 +64,7 @@ def pcl_correlation(
         Top genes per class and direction.
     n_splits
         Refits that measure held-out accuracy, each without a fifth of the labelled signatures: 0 to
-        5. ``None`` makes 5 up to 3,000 labelled signatures, and 1 beyond.
+        5. ``None`` makes 5 up to 1,000 labelled signatures, and 1 beyond.
     title
         Heading of the page; the data set's name by default.
     options
