@@ -3,5 +3,22 @@
 from __future__ import annotations
 
 from sigilla.metrics._clustering import clustering_error
+from sigilla.metrics._connectivity import (
+    connectivity_tau,
+    enrichment_score,
+    normalized_connectivity,
+    summarize_connectivity,
+    weighted_connectivity,
+)
+from sigilla.metrics._signatures import signature_strength, transcriptional_activity
 
-__all__ = ["clustering_error"]
+__all__ = [
+    "clustering_error",
+    "connectivity_tau",
+    "enrichment_score",
+    "normalized_connectivity",
+    "signature_strength",
+    "summarize_connectivity",
+    "transcriptional_activity",
+    "weighted_connectivity",
+]
