@@ -14,7 +14,7 @@ from sigilla.models import METHODS
 
 STUB = Path(__file__).parents[1] / "src/sigilla/tl/__init__.pyi"
 HEAD = '''\
-"""Written by scripts/stubs.py from the registry of methods; do not edit."""
+# Written by scripts/stubs.py from the registry of methods; do not edit.
 
 from pathlib import Path
 from typing import Literal
@@ -41,7 +41,7 @@ def stub() -> str:
             default = "" if p.default is p.empty else f" = {p.default!r}"
             lines.append(f"    {p.name}: {kind}{default},\n")
         lines.append(") -> AnnData | None: ...\n")
-    return HEAD + "".join(lines)
+    return HEAD + "".join(lines).replace("'", '"')
 
 
 def _name(annotation: object) -> str:

@@ -1,4 +1,4 @@
-"""Written by scripts/stubs.py from the registry of methods; do not edit."""
+# Written by scripts/stubs.py from the registry of methods; do not edit.
 
 from pathlib import Path
 from typing import Literal
@@ -18,9 +18,9 @@ def vae(
     n_latent: int = 32,
     n_hidden: int = 256,
     beta: float = 1.0,
-    noise: Literal['gene', 'shared'] = 'gene',
+    noise: Literal["gene", "shared"] = "gene",
     scale: bool = True,
-    recipe: Literal['sigilla', 'chen2023'] = 'sigilla',
+    recipe: Literal["sigilla", "chen2023"] = "sigilla",
     max_epochs: int = 200,
     batch_size: int = 256,
     learning_rate: float = 0.001,
@@ -32,7 +32,7 @@ def vae(
     mask_var: str | NDArray[np.bool_] | None = None,
     key_added: str | None = None,
     random_state: int = 0,
-    device: str = 'auto',
+    device: str = "auto",
     progress: bool | None = None,
     checkpoint: str | Path | None = None,
     copy: bool = False,
@@ -56,7 +56,7 @@ def vqvae(
     mask_var: str | NDArray[np.bool_] | None = None,
     key_added: str | None = None,
     random_state: int = 0,
-    device: str = 'auto',
+    device: str = "auto",
     progress: bool | None = None,
     checkpoint: str | Path | None = None,
     copy: bool = False,

@@ -37,8 +37,8 @@ def ifvae(
     scale: bool = True,
     n_latent: int | None = None,
     n_hidden: int = 64,
-    max_epochs: int = 100,
-    learning_rate: float = 1e-3,
+    max_epochs: int = 200,
+    learning_rate: float = 5e-4,
     batch_size: int = 64,
     n_restarts: int = 5,
     null: NullName = "table",
@@ -58,8 +58,9 @@ def ifvae(
     Influential genes are chosen as by :func:`sigilla.pp.influential_features`; a VAE of K - 1
     latent dimensions is fitted to them, and k-means clusters the posterior means. The VAE starts
     at the probabilistic PCA of the genes, so that before the first epoch the method is IF-PCA, and
-    has one noise variance for all genes. Of ``n_restarts`` fits the one with the best evidence
-    lower bound counts; labels are never looked at.
+    has one noise variance for all genes. Restarts share that start, so that their latent axes
+    agree, and their posterior means are averaged: with a few dozen samples a single fit is left
+    to chance. Labels are never looked at.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def ifvae(
     n_hidden, max_epochs, learning_rate, batch_size
         As in :func:`sigilla.tl.vae`.
     n_restarts
-        Fits, of which the best counts.
+        Fits, of which the latent is the average.
     null, fraction
         As in :func:`sigilla.pp.influential_features`.
     n_init
@@ -112,11 +113,11 @@ def ifvae(
     ``obs['ifvae']``
         Cluster of each sample, ``"0"`` the largest.
     ``obsm['X_ifvae']``
-        Posterior mean of each sample, n x n_latent.
+        Posterior mean of each sample, averaged over the restarts, n x n_latent.
     ``uns['ifvae']``
         ``n_clusters``, ``n_genes``, ``inertia``, ``restarts`` (the loss of each fit), ``history``,
-        ``params``, and the VAE itself (``model``, ``weights``), which
-        :func:`sigilla.get.model` restores.
+        ``params``, and the restart with the best evidence lower bound (``model``, ``weights``),
+        which :func:`sigilla.get.model` restores.
     ``var['influential']``, ``var['if_score']``, ``var['if_pvalue']``, ``uns['influential']``
         As :func:`sigilla.pp.influential_features` writes them, if ``select``.
 
@@ -185,7 +186,7 @@ def ifvae(
     ]
     losses = np.array([history["loss"][-1] if max_epochs else 0.0 for _, history in fits])
     model, history = fits[int(losses.argmin())]
-    latent = embed(model, x)["latent"].astype(np.float64)
+    latent = np.mean([embed(fitted, x)["latent"] for fitted, _ in fits], axis=0, dtype=np.float64)
     clusters = cluster_rows(latent, n_clusters, n_init=n_init, random_state=random_state)
     description = model.describe()
     return write(
