@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+def pytest_configure() -> None:
+    """Draw without a screen; leave each worker of ``-n`` a core of its own."""
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture
 def mirror() -> Callable[[str], Path]:
     """A real data file from the local mirror ($SIGILLA_MIRROR), or a skip that says which."""

@@ -84,6 +84,16 @@ def test_a_method_shows_each_of_its_options_as_a_flag(name, capsys, monkeypatch)
     assert "``" not in shown
 
 
+@pytest.mark.parametrize("name", ["ifpca", "ifvae"])
+def test_clustering_verbs_show_their_options_too(name, capsys):
+    run("fit", name, "--help")
+    shown = capsys.readouterr().out
+    for flag in ("--n-clusters", "--null", "--no-select", "--no-scale", "--n-init"):
+        assert flag in shown
+    assert "``" not in shown
+    assert ":func:" not in shown
+
+
 # -- fit ------------------------------------------------------------------------------------------
 
 
@@ -99,6 +109,13 @@ def test_fit_writes_what_the_verb_stores(name, folder, small, capsys):
     np.testing.assert_array_equal(written.obsm["X_mine"], expected.obsm["X_mine"])
     assert written.uns["mine"]["params"]["max_epochs"] == 2
     assert capsys.readouterr().out == ""
+
+
+def test_fit_clusters_without_labels(folder, small):
+    run("fit", "ifpca", "in.h5ad", "--n-clusters", 4, "--no-select", "--out", "out.h5ad")
+    expected = sg.tl.ifpca(small, 4, select=False, copy=True)
+    written = anndata.read_h5ad("out.h5ad")
+    assert written.obs["ifpca"].tolist() == expected.obs["ifpca"].tolist()
 
 
 def test_fit_reads_a_release_with_its_tables(tmp_path, monkeypatch):
