@@ -13,7 +13,7 @@ from sigilla import tl
 from sigilla.models import METHODS
 
 STUB = Path(__file__).parents[1] / "src/sigilla/tl/__init__.pyi"
-HEAD = '''\
+HEAD = """\
 # Written by scripts/stubs.py from the registry of methods; do not edit.
 
 from pathlib import Path
@@ -23,15 +23,16 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-'''
+"""
 
 
 def stub() -> str:
     """The text of the stub: a signature for each verb."""
     by_hand = sorted(set(tl.__all__) - set(METHODS))
     lines = [f"from sigilla.tl._{name} import {name} as {name}\n" for name in by_hand]
+    lines.append("\n")
     for name in METHODS:
-        lines.append(f"\ndef {name}(\n")
+        lines.append(f"def {name}(\n")
         starred = False
         for p in inspect.signature(getattr(tl, name)).parameters.values():
             if p.kind is p.KEYWORD_ONLY and not starred:

@@ -37,7 +37,6 @@ def vae(
     checkpoint: str | Path | None = None,
     copy: bool = False,
 ) -> AnnData | None: ...
-
 def vqvae(
     adata: AnnData,
     *,
