@@ -45,10 +45,12 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(fitted, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
+    figures = plt.get_fignums()
     paths = sg.report.pcl_correlation(
         fitted, out, n_splits=1, title="<b>A & B</b>", date=None, progress=False
     )
     assert paths == [out / "report.html"]
+    assert plt.get_fignums() == figures
     return out
 
 
@@ -164,4 +166,3 @@ def test_nothing_else_is_left_behind(folder):
         "top_genes.csv",
         "fitted.h5ad",
     }
-    assert plt.get_fignums() == []

@@ -108,9 +108,9 @@ def readable(names: Sequence[str], width: int = 40) -> list[str]:
         spaced = [" ".join(" ".join(w).split()) for w in words]
         shown = spaced if len(set(spaced)) == len(set(shown)) else shown
     short = [n if len(n) <= width else f"{n[: width - 1].rstrip()}…" for n in shown]
-    seen: Counter[str] = Counter()
+    alike, seen = Counter(short), Counter[str]()
     for i, text in enumerate(short):
-        if text != shown[i] and short.count(text) > 1:
+        if text != shown[i] and alike[text] > 1:
             seen[text] += 1
             mark = f"…#{seen[text]}"
             short[i] = f"{shown[i][: width - len(mark)].rstrip()}{mark}"
