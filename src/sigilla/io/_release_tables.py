@@ -6,7 +6,7 @@ import csv
 import gzip
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -67,15 +67,21 @@ def _read(path: Path, separator: str, quoting: Any) -> pd.DataFrame:
     raise ValueError("its encoding is neither UTF-8 nor Latin-1")  # pragma: no cover
 
 
+def open_maybe_packed(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked if it is gzip, whatever its name."""
+    opener: Any = gzip.open if _is_packed(path) else Path.open
+    file: IO[bytes] = opener(path, "rb")
+    return file
+
+
 def _is_packed(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
 
 def _first_line(path: Path) -> str:
-    opener: Any = gzip.open if _is_packed(path) else Path.open
-    with opener(path, "rb") as file:
-        line: bytes = file.readline(2**20)
+    with open_maybe_packed(path) as file:
+        line = file.readline(2**20)
     if not line.strip() or b"\0" in line:
         raise ValueError("its first line is empty or binary")
     return line.decode("utf-8", errors="replace")
