@@ -47,3 +47,8 @@ def if_score(key: str) -> str:
 def if_pvalue(key: str) -> str:
     """The ``var`` key of the p-value behind an influential-feature mask."""
     return "if_pvalue" if key == "influential" else f"{key}_pvalue"
+
+
+def quality(key: str, measure: str) -> str:
+    """The ``obs`` key of a measure of signature quality."""
+    return measure if key == "signature_quality" else f"{key}_{measure}"

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from sigilla.pp._influential import influential_features
+from sigilla.pp._modz import modz
+from sigilla.pp._robust_z import robust_z
+from sigilla.pp._signature_quality import signature_quality
 from sigilla.pp._transformer import InfluentialFeatures
 
-__all__ = ["InfluentialFeatures", "influential_features"]
+__all__ = [
+    "InfluentialFeatures",
+    "influential_features",
+    "modz",
+    "robust_z",
+    "signature_quality",
+]
