@@ -1,6 +1,6 @@
 """Write the table of the Kolmogorov-Smirnov score's null distribution, and show its accuracy.
 
-    python scripts/null_table.py                 about 20 minutes on one core
+    python scripts/null_table.py                 about 15 minutes on one core
     python scripts/null_table.py --values 1e7    a rough one in half a minute
 
 For each sample size n, scores of normal genes are simulated by the same code that scores data, and
@@ -25,16 +25,14 @@ EXACT = (3, 4, 5, 6, 7, 8, 9, 10, 11)
 SMOOTHED = (12, 14, 16, 19, 22, 27, 32, 40, 50, 64, 90, 128, 200, 320, 600, 1200, 3000)
 CHECKED = (3, 5, 13, 42, 72, 181, 500, 5000)
 Z = np.linspace(-4, 4.25, 67)
-MAX_DRAWS = 1e7
-# The limit is extrapolated from the largest sizes, so these get more simulated values.
-LARGE, EXTRA = 300, 4
+MAX_DRAWS = 2e7
 DEGREE = 4
 # A quantile with fewer simulated values beyond it than this does not enter the smoothing.
 MIN_BEYOND = 30
 
 
 def draws(n: int, values: float) -> int:
-    return int(min(MAX_DRAWS, values * (EXTRA if n > LARGE else 1) / n))
+    return int(min(MAX_DRAWS, values / n))
 
 
 def quantiles(n: int, values: float, seed: int) -> np.ndarray:
@@ -93,8 +91,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--values", type=float, default=6e8, help="simulated values per n")
     parser.add_argument("--seed", type=int, default=2016)
-    package = Path(sigilla.pp.__file__).parent
-    parser.add_argument("--out", type=Path, default=package / TABLE)
     args = parser.parse_args()
 
     exact = np.array([quantiles(n, args.values, args.seed + n) for n in EXACT])
@@ -103,10 +99,9 @@ def main() -> None:
     print("smoothing, largest residual for |z| <= 3, by n:")
     inner = np.abs(residuals[:, np.abs(Z) <= 3]).max(axis=1)
     print("  ".join(f"{n}: {r:.5f}" for n, r in zip(SMOOTHED, inner, strict=True)))
-    write(args.out, [*EXACT, *SMOOTHED, np.inf], np.vstack([exact, smoothed]), args.values)
+    path = Path(sigilla.pp.__file__).parent / TABLE
+    write(path, [*EXACT, *SMOOTHED, np.inf], np.vstack([exact, smoothed]), args.values)
 
-    if args.out != package / TABLE:
-        return
     print("\ntable against fresh simulations; errors of the p-value, and in percent of it")
     print("    n  mean error   sd error  mc noise  max |error|  at 0.1    0.01   0.001 (%)")
     for n in CHECKED:

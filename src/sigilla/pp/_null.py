@@ -47,6 +47,11 @@ class TabulatedNull:
     Rows are joined by a cubic spline in ``1/sqrt(n)``, columns by a monotone cubic; beyond the last
     column z goes on linearly in x, which is the tail of a Gaussian process's supremum.
 
+    Against fresh simulations at sizes that are not in the table, p-values are off by less than
+    0.0005 at 5, 13, 42, 72 and 181 samples, 0.0011 at 500 and 0.0024 at 5000, the last two within
+    or near the noise of the check; by 0.008 at 3 samples, where the law has corners. The script
+    prints these figures.
+
     Parameters
     ----------
     n
