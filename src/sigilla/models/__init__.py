@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from sigilla.errors import unknown_name
 from sigilla.models._base import Batch, Embedding, Loss, Model, Phase, read_model_file
 from sigilla.models._config import Config, param
+from sigilla.models.svqvae import SVQVAE
 from sigilla.models.vae import VAE
 from sigilla.models.vqvae import VQVAE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-METHODS: dict[str, type[Model]] = {method.name: method for method in (VAE, VQVAE)}
+METHODS: dict[str, type[Model]] = {method.name: method for method in (VAE, VQVAE, SVQVAE)}
 
 
 def method(name: str) -> type[Model]:
@@ -81,6 +82,7 @@ def load(path: str | Path) -> Model:
 
 __all__ = [
     "METHODS",
+    "SVQVAE",
     "VAE",
     "VQVAE",
     "Batch",

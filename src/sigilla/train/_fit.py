@@ -137,6 +137,9 @@ class _Run:
         }
         if checkpoint is not None and resuming:
             self.resume(checkpoint)
+        elif len(self.validation):
+            # A start in closed form may be the best that held-out observations see.
+            self.judge({f"val_{name}": value for name, value in self.validate().items()})
         before = self.history["seconds"][-1] if self.history else 0.0
         start = saved = time.perf_counter()
         with bar(config.max_epochs, self.epoch, model.title, progress) as shown:
