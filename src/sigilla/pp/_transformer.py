@@ -54,13 +54,13 @@ class InfluentialFeatures(SelectorMixin, BaseEstimator):
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
     >>> import sigilla as sg
-    >>> X = np.random.default_rng(0).standard_normal((60, 500))
-    >>> X[:30, :20] += 4
+    >>> X = np.random.default_rng(0).standard_normal((100, 1000))
+    >>> X[:50, :20] += 5
     >>> select = sg.pp.InfluentialFeatures().fit(X)
     >>> bool(select.get_support()[:20].all())
     True
     >>> make_pipeline(select, StandardScaler(), PCA(1)).fit_transform(X).shape
-    (60, 1)
+    (100, 1)
     """
 
     def __init__(
