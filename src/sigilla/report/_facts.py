@@ -123,7 +123,7 @@ def _alike(classes: pd.DataFrame) -> list[str]:
         return []
     first, *others = (
         (
-            f"{p['class']} and {p['nearest']}",
+            f"{_name(p['class'])} and {_name(p['nearest'])}",
             _r(p["correlation"]),
         )
         for p in pairs.to_dict("records")
@@ -155,13 +155,14 @@ def _spread(correlation: pd.DataFrame, classes: pd.DataFrame) -> list[str]:
     known = classes.dropna(subset=["distance"])
     alone = known.iloc[-1]
     said.append(
-        f"{alone['class']} stands most apart: even its nearest class, {alone['nearest']}, "
+        f"{_name(alone['class'])} stands most apart: even its nearest class, "
+        f"{_name(alone['nearest'])}, "
         f"is at {_r(alone['correlation'])}."
     )
     i, j = np.unravel_index(np.nanargmin(r), r.shape)
     if r[i, j] < -0.2:
         said.append(
-            f"{correlation.index[i]} and {correlation.index[j]} are the most opposed "
+            f"{_name(correlation.index[i])} and {_name(correlation.index[j])} are the most opposed "
             f"({_r(r[i, j])})."
         )
     return said
@@ -179,6 +180,11 @@ def _trust(measured: HeldOut | str) -> list[str]:
             f"{percent(own.high)}); on the same signatures: {beside}."
         )
     ]
+
+
+def _name(name: str) -> str:
+    """A class name in a sentence: quoted where its own punctuation would run into ours."""
+    return f"“{name}”" if set(name) & set(",;:.") else name
 
 
 def _r(value: float) -> str:
