@@ -6,14 +6,28 @@ Every method in :data:`sigilla.models.METHODS` is a verb of the same name.
 from __future__ import annotations
 
 from sigilla.models import METHODS
+from sigilla.tl._class_enrichment import class_enrichment
+from sigilla.tl._connectivity import connectivity
 from sigilla.tl._fit import verb
 from sigilla.tl._generate import generate
 from sigilla.tl._ifpca import ifpca
 from sigilla.tl._ifvae import ifvae
 from sigilla.tl._map_query import map_query
+from sigilla.tl._rank_targets import rank_targets
+from sigilla.tl._retrieve import retrieve
 
 # A new method is a verb by being registered; editors and mypy read the names in __init__.pyi,
 # which scripts/stubs.py writes from the same registry.
 globals().update({name: verb(method) for name, method in METHODS.items()})
 
-__all__ = ["generate", "ifpca", "ifvae", "map_query", *METHODS]  # noqa: PLE0604 - the registry's keys are strings
+__all__ = [  # noqa: PLE0604 - the registry's keys are strings
+    "class_enrichment",
+    "connectivity",
+    "generate",
+    "ifpca",
+    "ifvae",
+    "map_query",
+    "rank_targets",
+    "retrieve",
+    *METHODS,
+]
