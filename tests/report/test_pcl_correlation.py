@@ -145,3 +145,21 @@ def test_a_write_that_fails_leaves_the_former_report_whole(fitted, tmp_path, mon
     with pytest.raises(FileError, match=r"out=.*No space left"):
         sg.report.pcl_correlation(fitted, tmp_path, title="later", **QUICK)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_method_without_codes_has_no_report(small, tmp_path):
+    sg.tl.vae(small, max_epochs=1)
+    with pytest.raises(DataError, match="has no codes"):
+        sg.report.pcl_correlation(small, tmp_path / "out", key="vae", **QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+def test_codes_without_labels_or_genes_are_reported_by_what_they_have(small, tmp_path):
+    sg.tl.vqvae(small, n_codes=4, max_epochs=1)
+    small.obsm["X_rep"] = np.asarray(small.X)[:, :5].copy()
+    sg.tl.svqvae(small, use_rep="X_rep", max_epochs=1)
+    (codes,) = sg.report.pcl_correlation(small, tmp_path / "codes", key="vqvae", **QUICK)
+    (no_genes,) = sg.report.pcl_correlation(small, tmp_path / "rep", **QUICK)
+    assert "Signatures without a class" not in codes.read_text(encoding="utf-8")
+    assert "Genes that make a class" not in no_genes.read_text(encoding="utf-8")
+    assert not (tmp_path / "rep" / "top_genes.csv").exists()

@@ -41,8 +41,8 @@ def facts(
     measured: HeldOut | str,
 ) -> Facts:
     """Tables and sentences about a fitted AnnData."""
+    correlation = get.code_correlation(adata, key, space=space)
     used = space or str(adata.uns[key]["correlation_space"])
-    correlation = get.code_correlation(adata, key, space=used)
     classes = _classes(adata, key, used, measured)
     return Facts(
         space=used,

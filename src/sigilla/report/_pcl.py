@@ -4,7 +4,7 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sigilla import tl
+from sigilla import get, tl
 from sigilla.errors import DataError
 from sigilla.logging import logger
 from sigilla.report._facts import facts
