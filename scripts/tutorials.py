@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--write", action="store_true", help="store the outputs in the notebooks")
     given = parser.parse_args()
+    os.environ.pop("MPLBACKEND", None)  # a kernel draws into the notebook unless told otherwise
     failed = [
         path.name
         for path in given.notebooks or sorted(TUTORIALS.glob("*.ipynb"))

@@ -25,7 +25,7 @@ def _read_h5ad(path: Path) -> AnnData:
 
     try:
         return anndata.read_h5ad(path)
-    except (OSError, KeyError, anndata.io.AnnDataReadError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise FileError(f"{path} is not a whole .h5ad file: {error}") from error
 
 
