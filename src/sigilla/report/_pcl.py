@@ -171,6 +171,8 @@ def _contents(
     progress: bool | None,
 ) -> dict[str, Callable[[Path], object]]:
     """What to write under which name; the page comes first and is renamed last."""
+    # What the page is about must be there before anything is refitted.
+    get.code_correlation(adata, key, space=space)
     measured = held_out(adata, key, n_splits=n_splits, random_state=random_state, progress=progress)
     told = facts(adata, key, space=space, n_genes=n_genes, measured=measured)
     tables = {
