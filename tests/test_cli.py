@@ -194,7 +194,9 @@ def test_demo_ends_by_naming_the_report(tmp_path, monkeypatch, capsys):
         "simulate_lincs_release",
         lambda out: simulate(out, n_classes=4, class_sizes=[25] * 4),
     )
-    monkeypatch.setattr(sg.tl, "svqvae", lambda adata: fit(adata, max_epochs=2))
+    monkeypatch.setattr(
+        sg.tl, "svqvae", lambda adata, **given: fit(adata, **given | {"max_epochs": 2})
+    )
     run("demo", "--out", tmp_path / "demo")
     page = capsys.readouterr().out.splitlines()[-1].removeprefix("Report: ")
     assert page.startswith(str(tmp_path))
