@@ -188,14 +188,11 @@ def test_datasets_fetch_says_where_the_files_are(mirror, capsys):
 
 
 def test_demo_ends_by_naming_the_report(tmp_path, monkeypatch, capsys):
-    simulate, fit = sg.datasets.simulate_lincs_release, sg.tl.svqvae
+    simulate = sg.datasets.simulate_lincs_release
     monkeypatch.setattr(
         sg.datasets,
         "simulate_lincs_release",
         lambda out: simulate(out, n_classes=4, class_sizes=[25] * 4),
-    )
-    monkeypatch.setattr(
-        sg.tl, "svqvae", lambda adata, **given: fit(adata, **given | {"max_epochs": 2})
     )
     run("demo", "--out", tmp_path / "demo")
     page = capsys.readouterr().out.splitlines()[-1].removeprefix("Report: ")
