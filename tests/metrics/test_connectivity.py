@@ -136,6 +136,19 @@ def test_many_signatures_and_queries_at_once_equal_one_at_a_time(monkeypatch):
     np.testing.assert_allclose(enrichment_score(x, sets), expected, atol=1e-12)
 
 
+def test_the_classes_of_a_partition_at_once_equal_one_at_a_time():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 40))
+    labels = rng.integers(-1, 4, 40)
+    x[2, labels == 1] = 0  # no weight
+    order = np.argsort(-x, axis=1, kind="stable")
+    weights = np.abs(np.take_along_axis(x, order, axis=1))
+    found = module.walk_classes(order, weights, labels)
+    expected = enrichment_score(x, labels == np.arange(4)[:, None])
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert np.isnan(found[2]).tolist() == [False, True, False, False]
+
+
 def test_queries_with_one_half_have_its_score():
     up, none = mask("ABD"), mask("")
     es = enrichment_score(SIGNATURES, up)

@@ -57,6 +57,36 @@ def walk(ranking: Ranking, members: Mask) -> Floats:
     return farthest
 
 
+def walk_classes(order: NDArray[np.intp], weights: Floats, labels: NDArray[np.intp]) -> Floats:
+    """The enrichment scores of all classes of a partition at once.
+
+    ``order`` has the items in the order of each ranking (rankings x items), ``weights`` theirs in
+    that order, ``labels`` the class of each item: 0 to K - 1, or -1. Rankings x classes.
+    """
+    n_items = len(labels)
+    # A stable sort by class keeps the order of the ranking within each, and classes have the same
+    # columns in every ranking.
+    small = np.int16 if labels.max(initial=0) < 2**15 else np.int64  # sorted by radix
+    ranked = labels.astype(small)[order]
+    unlabelled = int((labels < 0).sum())
+    places = np.argsort(ranked, axis=1, kind="stable")[:, unlabelled:]
+    sizes = np.bincount(labels[labels >= 0])
+    starts = np.cumsum(sizes) - sizes
+    steps = np.take_along_axis(weights, places, axis=1)
+    total = np.add.reduceat(steps, starts, axis=1)
+    some = total > 0
+    steps = steps / np.repeat(np.where(some, total, 1.0), sizes, axis=1)
+    # A running sum over all classes, less what it was before the class: one for each with weight.
+    before: NDArray[np.intp] = np.cumsum(some, axis=1) - some
+    inside = np.cumsum(steps, axis=1) - np.repeat(before, sizes, axis=1)
+    passed = places - (np.arange(len(places[0])) - np.repeat(starts, sizes))
+    after = inside - passed / np.repeat(np.maximum(n_items - sizes, 1), sizes)
+    peak = np.maximum.reduceat(after, starts, axis=1)
+    trough = np.minimum.reduceat(after - steps, starts, axis=1)
+    farthest: Floats = np.where(peak >= -trough, peak, trough)
+    return np.where(some, farthest, np.nan)
+
+
 def enrichment_score(
     signatures: ArrayLike, members: ArrayLike, *, weight: float = 1.0
 ) -> NDArray[np.float64]:

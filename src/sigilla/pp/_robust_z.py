@@ -122,7 +122,7 @@ def _scores(
 ) -> NDArray[np.float64]:
     median = np.median(reference, axis=0)
     mad = np.median(np.abs(reference - median), axis=0)
-    z = (values - median) / (_MAD_TO_SD * np.maximum(mad, min_mad))
+    z: NDArray[np.float64] = (values - median) / (_MAD_TO_SD * np.maximum(mad, min_mad))
     return z if clip is None else np.clip(z, -clip, clip)
 
 
@@ -131,23 +131,23 @@ def _reference(adata: AnnData, reference: Any, reference_key: str) -> NDArray[np
         return np.ones(adata.n_obs, dtype=bool)
     if isinstance(reference, str):
         if reference in adata.obs and adata.obs[reference].dtype == bool:
-            return adata.obs[reference].to_numpy()
+            return np.asarray(adata.obs[reference])
         if reference_key not in adata.obs:
             raise KeyError(unknown_name("reference_key", reference_key, adata.obs.columns))
         labels = adata.obs[reference_key]
-        mask = (labels == reference).to_numpy(dtype=bool)
+        mask = np.asarray(labels == reference)
         if not mask.any():
             choices = labels.dropna().astype(str).unique()
             message = unknown_name("reference", reference, choices)
             raise KeyError(f"{message} (values of obs[{reference_key!r}])")
         return mask
-    mask = np.asarray(reference)
-    if mask.dtype != bool or mask.shape != (adata.n_obs,):
+    given = np.asarray(reference)
+    if given.dtype != bool or given.shape != (adata.n_obs,):
         raise ValueError(
             f"reference must be {adata.n_obs} booleans, one per well;"
-            f" it is of type {mask.dtype} and shape {mask.shape}"
+            f" it is of type {given.dtype} and shape {given.shape}"
         )
-    return mask
+    return given
 
 
 def _require_reference(adata: AnnData, plates: NDArray[np.intp], chosen: NDArray[np.bool_]) -> None:

@@ -9,14 +9,12 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from sigilla.errors import DataError, listed, unknown_name
-from sigilla.metrics._connectivity import rank_genes, walk
+from sigilla.metrics._connectivity import walk_classes
 from sigilla.tl._neighbours import Metric, read_neighbours
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
-
-    from sigilla.metrics._connectivity import Ranking
 
 
 def class_enrichment(
@@ -104,7 +102,7 @@ def class_enrichment(
     spaces = read_neighbours(
         query, reference, metric, use_rep=use_rep, layer=layer, mask_var=mask_var
     )
-    frames = []
+    frames: list[pd.DataFrame] = []
     for rows, distances in spaces.blocks():
         if metric == "euclidean":
             similarity = distances.mean(axis=1, keepdims=True) - distances
@@ -113,7 +111,7 @@ def class_enrichment(
         # The same permutations for every block of queries, however many blocks there are.
         rng = np.random.default_rng(random_state)
         es, nes, pvalues = _enrichment(
-            rank_genes(similarity.astype(np.float64), 1.0),
+            similarity.astype(np.float64),
             kept,
             units,
             unit_labels,
@@ -139,7 +137,7 @@ def class_enrichment(
 
 
 def _enrichment(
-    ranking: Ranking,
+    similarity: NDArray[np.float64],
     classes: NDArray[np.intp],
     units: NDArray[np.intp],
     unit_labels: NDArray[np.intp],
@@ -148,9 +146,11 @@ def _enrichment(
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Scores, normalised scores and p-values, queries x classes."""
+    order = np.argsort(-similarity, axis=1, kind="stable")
+    weights = np.abs(np.take_along_axis(similarity, order, axis=1))
 
     def scores(dealt: NDArray[np.intp]) -> NDArray[np.float64]:
-        return np.column_stack([walk(ranking, dealt[units] == k) for k in classes])
+        return walk_classes(order, weights, dealt[units])[:, classes]
 
     es = scores(unit_labels)
     higher = np.zeros_like(es)

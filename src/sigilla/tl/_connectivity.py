@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Masks = NDArray[np.bool_]
 
-Query = AnnData | Mapping[str, Mapping[str, Sequence[str]]]
+Query: TypeAlias = "AnnData | Mapping[str, Mapping[str, Sequence[str]]]"
 
 _NO_WEIGHT = "the signature is 0 in all genes of the query"
 _NO_GROUP = "the signature has no label in normalize_by"
@@ -166,7 +166,7 @@ def _score(
 ) -> _Scores:
     es = enrichment_score(x, np.concatenate([sets.up, sets.down]), weight=weight)
     es_up, es_down = np.split(es, 2, axis=1)
-    has_up, has_down = (half.any(axis=1)[None, :] for half in (sets.up, sets.down))
+    has_up, has_down = (np.any(half, axis=1, keepdims=True).T for half in (sets.up, sets.down))
     wtcs = combine_halves(es_up, es_down, has_up=has_up, has_down=has_down)
     return _Scores(es_up, es_down, wtcs, normalized_connectivity(wtcs, groups))
 
@@ -201,7 +201,7 @@ def _per_group(
     n, q = ncs.shape
     counts = pd.DataFrame(~np.isnan(scores.ncs)).groupby(labels.astype(object).to_numpy()).sum()
     missing = np.full((n, q), "", dtype=object)
-    columns = {"n_signatures": counts.loc[names].to_numpy(), "ncs": ncs}
+    columns = {"n_signatures": counts.loc[list(names)].to_numpy(), "ncs": ncs}
     if against is not None:
         columns["tau"] = connectivity_tau(ncs, summarize_connectivity(against, labels)[1])
         missing[np.isnan(columns["tau"])] = _NO_BACKGROUND

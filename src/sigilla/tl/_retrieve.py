@@ -117,7 +117,7 @@ def retrieve(
             **{column: found[column].array for column in wanted},
         }
     )
-    return result[np.isfinite(result["distance"])].reset_index(drop=True)
+    return result.loc[np.isfinite(distances.ravel())].reset_index(drop=True)
 
 
 def _codes(
