@@ -222,7 +222,7 @@ def main(argv: list[str] | None = None) -> None:
     logger.addHandler(handler)
     try:
         app(args=given)
-    except (ValueError, TypeError, KeyError, OSError, ArithmeticError) as error:
+    except (ValueError, KeyError, OSError, ArithmeticError) as error:
         if "--debug" in given:
             raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
