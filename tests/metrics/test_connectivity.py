@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigilla.errors import DataError
-from sigilla.metrics import _connectivity as module
+from sigilla.metrics import _enrichment as module
 from sigilla.metrics import (
     connectivity_tau,
     enrichment_score,
@@ -16,6 +16,7 @@ from sigilla.metrics import (
     summarize_connectivity,
     weighted_connectivity,
 )
+from sigilla.metrics._enrichment import walk_classes
 
 GENES = list("ABCDEFGHIJ")
 # Two signatures of ten genes, in the order of GENES.
@@ -143,7 +144,7 @@ def test_the_classes_of_a_partition_at_once_equal_one_at_a_time():
     x[2, labels == 1] = 0  # no weight
     order = np.argsort(-x, axis=1, kind="stable")
     weights = np.abs(np.take_along_axis(x, order, axis=1))
-    found = module.walk_classes(order, weights, labels)
+    found = walk_classes(order, weights, labels)
     expected = enrichment_score(x, labels == np.arange(4)[:, None])
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert np.isnan(found[2]).tolist() == [False, True, False, False]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sigilla.metrics._clustering import clustering_error
 from sigilla.metrics._connectivity import (
     connectivity_tau,
-    enrichment_score,
     normalized_connectivity,
     summarize_connectivity,
     weighted_connectivity,
 )
+from sigilla.metrics._enrichment import enrichment_score
 from sigilla.metrics._signatures import signature_strength, transcriptional_activity
 
 __all__ = [

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from sigilla.errors import DataError, listed, unknown_name
-from sigilla.metrics._connectivity import walk_classes
+from sigilla.metrics._enrichment import walk_classes
 from sigilla.tl._neighbours import Metric, read_neighbours
 
 if TYPE_CHECKING:

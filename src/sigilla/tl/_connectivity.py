@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 
 from sigilla.batches import read_observations
-from sigilla.errors import DataError, listed, unknown_name
+from sigilla.errors import unknown_name
 from sigilla.metrics import (
     connectivity_tau,
     enrichment_score,
@@ -19,32 +17,23 @@ from sigilla.metrics import (
     summarize_connectivity,
 )
 from sigilla.metrics._connectivity import combine_halves
-from sigilla.tl._neighbours import common_genes
+from sigilla.tl._query_sets import query_sets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
     from numpy.typing import NDArray
 
-    from sigilla.batches import Observations
+    from sigilla.tl._query_sets import Query, QuerySets
 
     Floats = NDArray[np.float64]
-    Masks = NDArray[np.bool_]
 
-Query: TypeAlias = "AnnData | Mapping[str, Mapping[str, Sequence[str]]]"
 
 _NO_WEIGHT = "the signature is 0 in all genes of the query"
 _NO_GROUP = "the signature has no label in normalize_by"
 _NO_BACKGROUND = "no query of the background has a score"
 _NO_SIGNATURE = "none of the signatures has a score"
-
-
-@dataclass(frozen=True, slots=True)
-class _Sets:
-    """Queries as masks (queries x genes of the reference), and why one cannot be scored ("")."""
-
-    names: NDArray[np.object_]
-    up: Masks
-    down: Masks
-    missing: NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +138,10 @@ def connectivity(
     if n_genes < 1 or min_genes < 1:
         raise ValueError(f"n_genes={n_genes!r} and min_genes={min_genes!r} must be 1 or more")
     seen = read_observations(reference, layer=layer, mask_var=mask_var)
-    sets = _sets("query", query, seen, n_genes, min_genes, layer)
+    sets = query_sets("query", query, seen, n_genes, min_genes, layer)
     others = None
     if background is not None:
-        others = _sets("background", background, seen, n_genes, min_genes, layer)
+        others = query_sets("background", background, seen, n_genes, min_genes, layer)
 
     scores = _score(seen.x, sets, groups, weight)
     against = None if others is None else _score(seen.x, others, groups, weight).ncs
@@ -162,7 +151,7 @@ def connectivity(
 
 
 def _score(
-    x: NDArray[np.float32], sets: _Sets, groups: NDArray[np.object_], weight: float
+    x: NDArray[np.float32], sets: QuerySets, groups: NDArray[np.object_], weight: float
 ) -> _Scores:
     es = enrichment_score(x, np.concatenate([sets.up, sets.down]), weight=weight)
     es_up, es_down = np.split(es, 2, axis=1)
@@ -172,7 +161,7 @@ def _score(
 
 
 def _per_signature(
-    reference: AnnData, sets: _Sets, scores: _Scores, against: Floats | None
+    reference: AnnData, sets: QuerySets, scores: _Scores, against: Floats | None
 ) -> pd.DataFrame:
     n, q = scores.wtcs.shape
     missing = np.full((n, q), "", dtype=object)
@@ -195,7 +184,7 @@ def _per_signature(
 
 
 def _per_group(
-    labels: pd.Series, sets: _Sets, scores: _Scores, against: Floats | None
+    labels: pd.Series, sets: QuerySets, scores: _Scores, against: Floats | None
 ) -> pd.DataFrame:
     names, ncs = summarize_connectivity(scores.ncs, labels)
     n, q = ncs.shape
@@ -236,77 +225,3 @@ def _normalization(
     labelled = reference.obs[columns].notna().all(axis=1).to_numpy()
     labels[labelled] = number[labelled]
     return labels
-
-
-def _sets(
-    argument: str, query: Query, seen: Observations, n_genes: int, min_genes: int, layer: str | None
-) -> _Sets:
-    if isinstance(query, AnnData):
-        return _sets_of_signatures(argument, query, seen, n_genes, layer)
-    if isinstance(query, Mapping) and query:
-        return _sets_by_name(argument, query, seen, min_genes)
-    raise TypeError(
-        f"{argument} must be an AnnData or a mapping of names to"
-        f' {{"up": genes, "down": genes}}; it is {type(query).__name__}'
-        + (" and empty" if isinstance(query, Mapping) else "")
-    )
-
-
-def _sets_of_signatures(
-    argument: str, query: AnnData, seen: Observations, n_genes: int, layer: str | None
-) -> _Sets:
-    theirs = read_observations(query, layer=layer)
-    here, there = common_genes(theirs.names, seen.names)
-    if 2 * n_genes > len(here):
-        raise DataError(
-            f"n_genes={n_genes} up and as many down are more than the {len(here)} genes that"
-            f" {argument} and reference have in common; make it smaller"
-        )
-    order = np.argsort(-theirs.x[:, here], axis=1, kind="stable")
-    up, down = np.zeros((2, query.n_obs, len(seen.names)), dtype=bool)
-    np.put_along_axis(up, there[order[:, :n_genes]], values=True, axis=1)
-    np.put_along_axis(down, there[order[:, -n_genes:]], values=True, axis=1)
-    return _Sets(
-        query.obs_names.to_numpy(dtype=object), up, down, np.full(query.n_obs, "", dtype=object)
-    )
-
-
-def _sets_by_name(
-    argument: str,
-    query: Mapping[str, Mapping[str, Sequence[str]]],
-    seen: Observations,
-    min_genes: int,
-) -> _Sets:
-    genes = pd.Index(seen.names)
-    masks = {half: np.zeros((len(query), len(genes)), dtype=bool) for half in ("up", "down")}
-    missing = np.full(len(query), "", dtype=object)
-    for row, (name, halves) in enumerate(query.items()):
-        if not isinstance(halves, Mapping) or not halves or set(halves) - {"up", "down"}:
-            shown = listed(halves) if isinstance(halves, Mapping) else type(halves).__name__
-            raise TypeError(
-                f'{argument}[{name!r}] must be {{"up": genes, "down": genes}}; it has {shown}'
-            )
-        if any(isinstance(wanted, str) for wanted in halves.values()):
-            raise TypeError(f"{argument}[{name!r}] has a string where a list of genes should be")
-        both = set(halves.get("up", ())) & set(halves.get("down", ()))
-        if both:
-            raise ValueError(f"{argument}[{name!r}] has {listed(sorted(both))} both up and down")
-        given = {half: list(wanted) for half, wanted in halves.items() if len(wanted)}
-        if not given:
-            missing[row] = "the query has no genes"
-        for half, wanted in given.items():
-            found = genes.isin(wanted)
-            if found.sum() < min_genes:
-                missing[row] = (
-                    f"{found.sum()} of the query's {len(wanted)} {half} genes are in the reference,"
-                    f" fewer than min_genes={min_genes}"
-                )
-            masks[half][row] = found
-    if (missing != "").all():
-        raise DataError(
-            f"no query of {argument} can be scored: {missing[0]}; the reference has"
-            f" {listed(seen.names, 3)}"
-        )
-    for mask in masks.values():
-        mask[missing != ""] = False
-    return _Sets(np.array(list(query), dtype=object), masks["up"], masks["down"], missing)
