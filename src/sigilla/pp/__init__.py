@@ -6,6 +6,7 @@ from sigilla.pp._influential import influential_features
 from sigilla.pp._modz import modz
 from sigilla.pp._robust_z import robust_z
 from sigilla.pp._signature_quality import signature_quality
+from sigilla.pp._single_cell import single_cell
 from sigilla.pp._transformer import InfluentialFeatures
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "modz",
     "robust_z",
     "signature_quality",
+    "single_cell",
 ]
