@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
+PICTURES = Path(__file__).parents[1] / "docs/_static"
 LARGEST = 2_000_000  # bytes: a notebook that the web still shows
 
 
@@ -53,9 +55,21 @@ def run(path: Path, *, write: bool) -> bool:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # times of day: noise in a diff
         nbformat.write(notebook, path)
+        for cell in notebook.cells:
+            export_picture(cell)
     size = path.stat().st_size
     print(f"{path.name}: ran in {time.perf_counter() - start:.0f} s, {size / 1e6:.2f} MB")
     return size < LARGEST
+
+
+def export_picture(cell: nbformat.NotebookNode) -> None:
+    """Keep the plot of a cell tagged ``picture:NAME`` for README and docs."""
+    for tag in cell.metadata.get("tags", ()):
+        kind, _, name = tag.partition(":")
+        if kind == "picture":
+            shown = [output.get("data", {}) for output in cell.outputs]
+            (plot,) = [data["image/png"] for data in shown if "image/png" in data]
+            (PICTURES / f"{name}.png").write_bytes(base64.b64decode(plot))
 
 
 if __name__ == "__main__":
