@@ -153,7 +153,9 @@ def test_map_takes_the_published_code_book_by_default(tmp_path, mirror, monkeypa
     plate = mirror("lincs/test_l1000_highprecision_n377x978.gctx")
     mirror("pretrained/S_VQ_VAE_encode.pth")
     monkeypatch.chdir(tmp_path)
-    run("map", plate, "--out", "mapped.h5ad")
+    run("map", plate, "--out", "mapped.h5ad", ends_with=1)  # its ids are of probes
+    assert "gene_key='pr_gene_id'" in capsys.readouterr().err
+    run("map", plate, "--gene-key", "pr_gene_id", "--out", "mapped.h5ad")
     assert anndata.read_h5ad("mapped.h5ad").obsm["svqvae_distances"].shape == (377, 75)
     assert "INHIBITOR" in capsys.readouterr().out
 

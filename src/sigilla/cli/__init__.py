@@ -108,6 +108,8 @@ def map_(
 
     sigilla map plate.gctx --out annotated.h5ad
 
+    sigilla map plate.gctx --gene-key pr_gene_id --out annotated.h5ad
+
     sigilla map plate.gctx --reference fitted.h5ad --out annotated.h5ad
     """
     import sigilla as sg
