@@ -5,6 +5,7 @@ from __future__ import annotations
 from sigilla.pl._graph import code_graph
 from sigilla.pl._heatmap import code_heatmap
 from sigilla.pl._history import history
+from sigilla.pl._influential import influential_features
 from sigilla.pl._prototypes import prototypes
 
-__all__ = ["code_graph", "code_heatmap", "history", "prototypes"]
+__all__ = ["code_graph", "code_heatmap", "history", "influential_features", "prototypes"]
