@@ -53,7 +53,7 @@ class Phase:
     """One optimiser and the parameters it moves; a discriminator is a second phase."""
 
     name: str
-    parameters: Sequence[nn.Parameter]
+    parameters: Sequence[nn.Parameter] | Sequence[dict[str, Any]]
     amsgrad: bool = False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.models import _base
 from sigilla.models._config import Config, param
+from sigilla.models._discriminant import above_noise, class_means, discriminant
 from sigilla.nn import LinearPlus, Scale, Standardise, squared_distances, straight_through
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # The published decoder ends in tanh x 10: GEO's level-5 values are clipped to +-10.
 _PUBLISHED_RANGE = 10.0
+# Codes and decoder start at their optimum: a full Adam step would only add its noise to them.
+_SLOWER = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,25 +36,51 @@ class SVQVAEConfig(Config):
         0.25, "Weight of the pull of the latent towards the label's code.", at_least=0
     )
     divergence_cost: float = param(
-        0.1, "Weight of the push of the latent away from a wrong nearest code.", at_least=0
+        0.1,
+        "Weight of the push of the latent away from a wrong nearest code, in the published "
+        "objective; the default one has a cross-entropy in its place.",
+        at_least=0,
     )
     dropout: float = param(0.2, "Dropout in the encoder's network.", at_least=0, below=1)
     objective: Literal["sigilla", "xue2020"] = param(
         "sigilla",
         "'xue2020' is the published objective and architecture; published with it were "
-        "n_latent=1000, learning_rate=1e-4, max_epochs=900, validation_fraction=0.",
+        "n_latent=1000, learning_rate=1e-4, batch_size=256, max_epochs=900.",
     )
-    max_epochs: int = param(60, "Passes over the training observations, at most.", at_least=0)
+    max_epochs: int = param(30, "Passes over the training observations, at most.", at_least=0)
+    batch_size: int = param(64, "Observations per step.", at_least=1)
+    learning_rate: float = param(5e-4, "Adam's step size.", above=0)
     patience: int = param(
-        8, "Epochs without a better held-out accuracy before stopping.", at_least=1
+        5, "Epochs without a better held-out cross-entropy before stopping.", at_least=1
     )
+
+    @classmethod
+    def published(cls, **changes: Any) -> Self:
+        """The settings of the LINCS paper, but for ``changes``."""
+        settings: dict[str, Any] = {
+            "objective": "xue2020",
+            "n_latent": 1000,
+            "learning_rate": 1e-4,
+            "batch_size": 256,
+            "max_epochs": 900,
+            "validation_fraction": 0.0,
+        }
+        return cls(**(settings | changes))
 
 
 class SVQVAE(_base.Model):
     """One code per class: the label's code is decoded, the nearest code classifies.
 
-    The encoder starts at the whitening by the pooled within-class covariance (Ledoit & Wolf
-    2004), the codes at class means of low rank in that space.
+    By default the encoder is a linear discriminant plus a network that starts at zero, each code
+    starts at its class's mean in the latent, and the decoder at the class means' best
+    approximation of the rank that rises above noise. Training then lowers
+
+    * ``reconstruction``: the label's code is decoded to the observation; moves the decoder;
+    * ``codebook`` and ``commitment``: code and latent are pulled together, as published;
+    * ``cross_entropy`` of the label under a softmax of the negative squared distances to the
+      codes: what the published push-away is for, with a floor and a probability.
+
+    An observation without a label is only committed to its nearest code.
     """
 
     name = "svqvae"
@@ -64,8 +93,11 @@ class SVQVAE(_base.Model):
     config: SVQVAEConfig
     uses_labels = True
     has_codes = True
-    monitor = ("accuracy", "max")
+    # Not the accuracy: on few held-out observations it moves in steps and by luck.
+    monitor = ("cross_entropy", "min")
     standardise: Standardise
+    scale: Tensor  # of the latent: makes squared distances negative log-probabilities
+    basis: Tensor  # K x genes: what class means are made of, zero beyond their rank
 
     def build(self, n_features: int, n_classes: int) -> None:
         c = self.config
@@ -73,7 +105,7 @@ class SVQVAE(_base.Model):
         nn.init.uniform_(self.codes, -1 / n_classes, 1 / n_classes)
         self.encoder: nn.Module
         self.decoder: nn.Module
-        if c.objective == "xue2020":
+        if self.is_published:
             self.encoder = nn.Sequential(nn.Linear(n_features, c.n_latent), nn.Tanh())
             self.decoder = nn.Sequential(
                 nn.Linear(c.n_latent, n_features), nn.Tanh(), Scale(_PUBLISHED_RANGE)
@@ -81,108 +113,162 @@ class SVQVAE(_base.Model):
             return
         self.standardise = Standardise(n_features)
         self.encoder = LinearPlus(n_features, c.n_hidden, c.n_latent, dropout=c.dropout)
-        self.decoder = nn.Linear(c.n_latent, n_features)
+        self.decoder = nn.Linear(c.n_latent, n_classes)
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("basis", torch.zeros(n_classes, n_features))
+
+    @property
+    def is_published(self) -> bool:
+        """Whether objective and architecture are the published ones."""
+        return self.config.objective == "xue2020"
 
     def phases(self) -> tuple[_base.Phase, ...]:
-        published = self.config.objective == "xue2020"
-        return (_base.Phase("main", list(self.parameters()), amsgrad=published),)
+        if self.is_published:
+            return (_base.Phase("main", list(self.parameters()), amsgrad=True),)
+        slow = [self.codes, *self.decoder.parameters()]
+        groups: list[dict[str, Any]] = [
+            {"params": list(self.encoder.parameters())},
+            {"params": slow, "lr": _SLOWER * self.config.learning_rate},
+        ]
+        return (_base.Phase("main", groups),)
 
+    # -- start ----------------------------------------------------------------------------------
     @torch.no_grad()
     def prepare(self, x: Tensor, label: Tensor) -> None:
-        if not isinstance(self.encoder, LinearPlus) or not isinstance(self.decoder, nn.Linear):
+        if not isinstance(self.encoder, LinearPlus):
             return
         self.standardise.fit(x)
-        known = label >= 0
-        x, label = self.standardise(x[known]), label[known]
-        k, p = len(self.codes), x.shape[1]
-        count = torch.bincount(label, minlength=k).to(x.dtype)
-        mean = torch.zeros(k, p, device=x.device).index_add_(0, label, x)
-        mean /= count.clamp_min(1)[:, None]
-        whitening = _whitening(x - mean[label], max(len(x) - k, 1))
+        x, label = self.standardise(x[label >= 0]), label[label >= 0]
+        start = discriminant(x, label, len(self.codes), self.config.n_latent)
+        self.encoder.start(start.projection)
+        self.scale.fill_(start.precision**0.5)
+        self.codes.zero_()[:, : start.means.shape[1]] = self.scale * start.means
+        self._start_decoder(x, label)
+
+    def _start_decoder(self, x: Tensor, label: Tensor) -> None:
+        """Least squares from the codes to class means of low rank, weighted by class size.
+
+        By Eckart and Young this is the rank-r minimum of the reconstruction term. It is taken
+        about the origin of the data, not their mean: a z-score of zero means "no response",
+        while the mean is that of whatever class is largest.
+        """
+        n_classes = len(self.codes)
+        mean, count = class_means(x, label, n_classes)
+        freedom = (count.sum() - (count > 0).sum()).clamp_min(1)
+        noise = ((x - mean[label]).square().sum() / freedom / x.shape[1]).sqrt()
         weight = count.sqrt()[:, None]
-        u, s, vt = torch.linalg.svd(weight * (mean @ whitening), full_matrices=False)
-        s = torch.where(s > 1 + (k / p) ** 0.5, s, 0)
-        low_rank = (u * s) @ vt / weight.clamp_min(1)
-        d = self.config.n_latent
-        axes = torch.linalg.qr(torch.cat([vt.T, whitening], dim=1)[:, : max(d, len(s))])[0][:, :d]
-        self.encoder.start((whitening @ axes).T)
-        codes = low_rank @ axes
-        self.codes.zero_()[:, : codes.shape[1]] = codes
-        fitted = torch.linalg.lstsq(
-            torch.cat([self.codes, torch.ones(k, 1, device=x.device)], dim=1), mean
-        ).solution
-        self.decoder.weight.copy_(fitted[:-1].T)
-        self.decoder.bias.copy_(fitted[-1])
+        weighted = weight * (mean - self._origin())
+        u, singular, axes = torch.linalg.svd(weighted, full_matrices=False)
+        kept = above_noise(singular, noise, weighted.shape)
+        kept[0] = True
+        self.basis.zero_()[: len(axes)] = axes * kept[:, None]
+        usage = u * singular * kept / weight.clamp_min(1)
+        ones = torch.ones(n_classes, 1, device=x.device)
+        fitted = torch.linalg.pinv(torch.cat([self.codes, ones], dim=1)) @ usage
+        weights, bias = self.decoder.parameters()
+        weights.zero_()[: len(axes)] = fitted[:-1].T
+        bias.zero_()[: len(axes)] = fitted[-1]
 
-    def _scaled(self, x: Tensor) -> Tensor:
-        return x if self.config.objective == "xue2020" else self.standardise(x)
+    def _origin(self) -> Tensor:
+        """Where the data's zero lies after standardisation."""
+        return -self.standardise.mean / self.standardise.sd
 
+    # -- objective ------------------------------------------------------------------------------
     def loss(self, batch: _base.Batch, *, phase: str) -> _base.Loss:
         del phase
-        c = self.config
-        x, label = self._scaled(batch.x), batch.label
-        z = self.encoder(x)
+        label = batch.label
+        z = self._encode(batch.x)
         distances = squared_distances(z, self.codes)
         nearest = distances.argmin(dim=1)
-        labelled = (label >= 0).to(x.dtype)[:, None]
-        # An observation without a label is decoded from its nearest code, as in a VQ-VAE.
+        labelled = (label >= 0).to(z.dtype)
         target = torch.where(label >= 0, label, nearest)
-        own, wrong = self.codes[target], self.codes[nearest]
-        mismatch = labelled * (nearest != target).to(x.dtype)[:, None]
+        own = self.codes[target]
         terms = {
-            "reconstruction": (x - self.decoder(straight_through(z, own))).square().mean(),
-            "codebook": (z.detach() - own).square().mean(),
-            "commitment": c.commitment_cost * (z - own.detach()).square().mean(),
+            "codebook": _mean((z.detach() - own).square().mean(dim=1), labelled),
+            "commitment": self.config.commitment_cost * (z - own.detach()).square().mean(),
         }
-        if c.objective == "xue2020":
-            away = (z.detach() - wrong).square()
-            away = away + c.divergence_cost * (z - wrong.detach()).square()
-            terms["divergence"] = -(mismatch * away).mean()
+        entropy = _mean(F.cross_entropy(-distances, target, reduction="none"), labelled)
+        metrics = {"accuracy": _mean((nearest == target).to(z.dtype), labelled)}
+        if self.is_published:
+            error = batch.x - self.decoder(straight_through(z, own))
+            terms["divergence"] = -_mean(self._divergence(z, nearest, target), labelled)
+            metrics["cross_entropy"] = entropy
         else:
-            entropy = F.cross_entropy(-0.5 * distances, target, reduction="none")
-            terms["cross_entropy"] = (labelled[:, 0] * entropy).mean()
-        right = (labelled[:, 0] * (nearest == target)).sum() / labelled.sum().clamp_min(1)
-        return _base.Loss(terms, {"accuracy": right})
+            # The straight-through gradient would push the latent along its own residual, for
+            # which nothing in the decoded code can make up: the encoder is left to the others.
+            error = self.standardise(batch.x) - self._standard_genes(own.detach())
+            terms["cross_entropy"] = entropy
+        terms["reconstruction"] = _mean(error.square().mean(dim=1), labelled)
+        return _base.Loss(terms, metrics)
+
+    def _divergence(self, z: Tensor, nearest: Tensor, target: Tensor) -> Tensor:
+        """How far a wrong nearest code and the latent are pushed apart; 0 where it is right."""
+        wrong = self.codes[nearest]
+        pushed = (z.detach() - wrong).square()
+        pushed = pushed + self.config.divergence_cost * (z - wrong.detach()).square()
+        return (nearest != target).to(z.dtype) * pushed.mean(dim=1)
+
+    # -- use ------------------------------------------------------------------------------------
+    def _encode(self, x: Tensor) -> Tensor:
+        z: Tensor = self.encoder(x if self.is_published else self.standardise(x))
+        return z if self.is_published else self.scale * z
+
+    def _standard_genes(self, latent: Tensor) -> Tensor:
+        usage: Tensor = self.decoder(latent)
+        return usage @ self.basis + self._origin()
 
     @torch.no_grad()
     def embed(self, x: Tensor) -> _base.Embedding:
-        z = self.encoder(self._scaled(x))
+        z = self._encode(x)
         distances = squared_distances(z, self.codes)
         nearest = distances.argmin(dim=1)
-        confidence = (-0.5 * distances).softmax(dim=1).amax(dim=1)
+        confidence = (-distances).softmax(dim=1).amax(dim=1)
         return _base.Embedding(z, distances, nearest, self.codes[nearest], confidence)
 
     def codebook(self) -> Tensor:
         return self.codes
 
     def decode(self, latent: Tensor) -> Tensor:
+        if not self.is_published:
+            return self.standardise.inverse(self._standard_genes(latent))
         genes: Tensor = self.decoder(latent)
-        return genes if self.config.objective == "xue2020" else self.standardise.inverse(genes)
+        return genes
 
     @classmethod
     def from_xue2020(
         cls,
-        encode: str | Path,
-        embedding: str | Path,
-        decode: str | Path,
+        encode: str | Path | dict[str, Tensor],
+        embedding: str | Path | dict[str, Tensor],
+        decode: str | Path | dict[str, Tensor],
         *,
         var_names: Sequence[str],
         classes: Sequence[str],
     ) -> Self:
-        """The published code book, from the authors' three files; nothing in them is executed."""
-        from sigilla.models._legacy import read_legacy_tensors
+        """The published code book as a model; nothing in the authors' files is executed.
 
-        parts = [read_legacy_tensors(p) for p in (encode, embedding, decode)]
-        w_in, b_in = parts[0].values()
-        (codes,) = parts[1].values()
-        w_out, b_out = parts[2].values()
-        config = SVQVAEConfig(
-            objective="xue2020",
-            n_latent=codes.shape[1],
-            learning_rate=1e-4,
-            max_epochs=900,
-            validation_fraction=0,
-        )
+        Parameters
+        ----------
+        encode, embedding, decode
+            The authors' three files, or the tensors in them: weight (and bias) by name.
+        var_names
+            The genes of the input, in its order: the 978 landmarks as GSE70138's gene_info
+            lists them.
+        classes
+            The names of the codes, in their order.
+
+        Raises
+        ------
+        FileError
+            A file is not of the old torch format, or names more than such a module needs.
+        ValueError
+            Names and tensors differ in number.
+        """
+        w_in, b_in = _tensors(encode)
+        (codes,) = _tensors(embedding)
+        w_out, b_out = _tensors(decode)
+        if len(classes) != len(codes):
+            raise ValueError(f"classes has {len(classes)} names for {len(codes)} codes")
+        config = SVQVAEConfig.published(n_latent=codes.shape[1])
         model = cls(config, n_features=w_in.shape[1], classes=classes, var_names=var_names)
         model.load_state_dict(
             {
@@ -196,14 +282,14 @@ class SVQVAE(_base.Model):
         return model.eval()
 
 
-def _whitening(residual: Tensor, freedom: int) -> Tensor:
-    """Inverse square root of the Ledoit-Wolf covariance of centred residuals."""
-    n, p = residual.shape
-    sample = residual.T @ residual / n
-    mean = sample.trace() / p
-    spread = (sample - mean * torch.eye(p, device=sample.device)).square().sum() / p
-    noise = (residual.square().T @ residual.square()).sum() / n - sample.square().sum()
-    share = (noise / n / p).clamp_max(spread) / spread
-    value, vector = torch.linalg.eigh(sample * (n / freedom))
-    value = (1 - share) * value.clamp_min(0) + share * mean * (n / freedom)
-    return (vector / value.clamp_min(1e-8).sqrt()) @ vector.T
+def _mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean over the observations that count; 0 where none does."""
+    return (values * counted).sum() / counted.sum().clamp_min(1)
+
+
+def _tensors(source: str | Path | dict[str, Tensor]) -> list[Tensor]:
+    if isinstance(source, dict):
+        return list(source.values())
+    from sigilla.models._legacy import read_legacy_tensors
+
+    return list(read_legacy_tensors(source).values())

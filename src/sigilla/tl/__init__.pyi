@@ -8,6 +8,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from sigilla.tl._class_enrichment import class_enrichment as class_enrichment
+from sigilla.tl._code_correlation import code_correlation as code_correlation
 from sigilla.tl._connectivity import connectivity as connectivity
 from sigilla.tl._generate import generate as generate
 from sigilla.tl._ifpca import ifpca as ifpca
@@ -74,12 +75,12 @@ def svqvae(
     divergence_cost: float = 0.1,
     dropout: float = 0.2,
     objective: Literal["sigilla", "xue2020"] = "sigilla",
-    max_epochs: int = 60,
-    batch_size: int = 256,
-    learning_rate: float = 0.001,
+    max_epochs: int = 30,
+    batch_size: int = 64,
+    learning_rate: float = 0.0005,
     weight_decay: float = 0.0,
     validation_fraction: float = 0.1,
-    patience: int = 8,
+    patience: int = 5,
     layer: str | None = None,
     use_rep: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
