@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sigilla.get._codes import class_summary, code_correlation, nearest_codes
+from sigilla.get._correlation import code_correlation_stats
 from sigilla.get._genes import prototypes, top_genes
 from sigilla.get._training import best_epoch, history, model
 
@@ -10,6 +11,7 @@ __all__ = [
     "best_epoch",
     "class_summary",
     "code_correlation",
+    "code_correlation_stats",
     "history",
     "model",
     "nearest_codes",

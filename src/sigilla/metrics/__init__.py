@@ -9,10 +9,13 @@ from sigilla.metrics._connectivity import (
     summarize_connectivity,
     weighted_connectivity,
 )
+from sigilla.metrics._correlation import ClassCorrelation, class_correlation
 from sigilla.metrics._enrichment import enrichment_score
 from sigilla.metrics._signatures import signature_strength, transcriptional_activity
 
 __all__ = [
+    "ClassCorrelation",
+    "class_correlation",
     "clustering_error",
     "connectivity_tau",
     "enrichment_score",

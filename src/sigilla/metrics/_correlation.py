@@ -1,0 +1,252 @@
+"""Correlation of classes that are known from a few perturbagens each, with its uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy.stats import false_discovery_control, t
+
+from sigilla.errors import unknown_name
+from sigilla.metrics._resampling import Units, cosine, fieller, freedom, ranked, resampled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+Method = Literal["pearson", "spearman", "cosine"]
+_METHODS = ("pearson", "spearman", "cosine")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCorrelation:
+    """Classes x classes each; NaN where a class has too few units to say.
+
+    ``r`` is the correlation of the profiles as they are, ``corrected`` that of the noise-free
+    profiles, ``low`` and ``high`` its interval, ``pvalue`` and ``qvalue`` of a correlation of 0.
+    """
+
+    r: Floats
+    corrected: Floats
+    low: Floats
+    high: Floats
+    pvalue: Floats
+    qvalue: Floats
+
+
+def class_correlation(
+    units: ArrayLike,
+    classes: ArrayLike,
+    *,
+    profiles: ArrayLike | None = None,
+    mixing: ArrayLike | None = None,
+    method: Method = "pearson",
+    n_boot: int = 200,
+    n_perm: int = 200,
+    level: float = 0.95,
+    random_state: int = 0,
+) -> ClassCorrelation:
+    r"""Correlation between the profiles of classes, with intervals, p-values and FDR.
+
+    The units (perturbagens) of a class are a sample of those it could have. Their noise makes the
+    correlation :math:`r` of class profiles too small, which no resampling of :math:`r` itself
+    shows. So the products of profiles are corrected for it,
+
+    .. math::
+        H = P P^T - A \, \mathrm{diag}(\nu) \, A^T, \qquad
+        \nu_j = \frac{\sum_{p \in j} |u_p - \bar u_j|^2}{n_j (n_j - 1)}, \qquad
+        \rho_{ab} = H_{ab} / \sqrt{H_{aa} H_{bb}}
+
+    where the profiles :math:`P` hold the share :math:`A` of each class mean. The interval holds
+    every :math:`\rho` at which :math:`H_{ab} - \rho \sqrt{H_{aa} H_{bb}}` is no further from 0
+    than Student's t allows (Fieller 1954): its standard error is that of ``n_boot`` draws of units
+    within their classes, its degrees of freedom are Welch's. A class whose signal is no stronger
+    than its noise has the interval -1 to 1.
+
+    The p-value is the larger of two. Student's t of :math:`H_{ab}` asks whether the correlation is
+    0. The second asks whether the classes are more alike than groups of units drawn by chance,
+    which what all units share makes alike too: it ranks that t among those of ``n_perm``
+    permutations of the units among the classes, in pairs of classes of about the same sizes.
+
+    Parameters
+    ----------
+    units
+        Units x features: mean profile of each unit.
+    classes
+        Class of each unit, an integer from 0.
+    profiles
+        Classes x features; the means of the classes' units by default. Codes are others.
+    mixing
+        Classes x classes, the linear part of how the profiles follow from the class means; the
+        identity by default.
+    method
+        ``"pearson"``, ``"cosine"`` or ``"spearman"``; the correction of the last is that of
+        Pearson's correlation.
+    n_boot, n_perm
+        Draws and permutations, 1 or more.
+    level
+        Coverage of the intervals, between 0 and 1.
+    random_state
+        Seed of draws and permutations.
+
+    Returns
+    -------
+    A :class:`ClassCorrelation`. A class of fewer than two units has no interval and no p-value.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, an option outside its bounds.
+
+    References
+    ----------
+    Fieller 1954, J R Stat Soc B 16:175; Chung & Romano 2013, Ann Stat 41:484 (studentised
+    permutations); Benjamini & Hochberg 1995, J R Stat Soc B 57:289
+
+    Examples
+    --------
+    >>> units = [[1, 2, 3, 5], [2, 2, 3, 6], [4, 3, 2, 1], [5, 3, 2, 1]]
+    >>> found = class_correlation(units, [0, 0, 1, 1])
+    >>> bool(found.corrected[0, 1] < found.r[0, 1] < 0)
+    True
+    """
+    x, index, shape = _checked(units, classes, profiles, n_boot, n_perm, level)
+    if method not in _METHODS:
+        raise ValueError(unknown_name("method", method, _METHODS))
+    if method != "cosine":
+        x = x - x.mean(axis=1, keepdims=True)
+    k = shape[0]
+    member = (index[:, None] == np.arange(k)).astype(np.float64)
+    n = member.sum(axis=0)
+    means = member.T @ x / np.maximum(n, 1)[:, None]
+    p = means if profiles is None else np.asarray(profiles, dtype=np.float64)
+    if method != "cosine":
+        p = p - p.mean(axis=1, keepdims=True)
+    share = np.eye(k) if mixing is None else np.asarray(mixing, dtype=np.float64)
+    deviation = x - means[index]
+    noise = _noise(np.square(deviation).sum(axis=1) @ member, n)
+    product = p @ p.T
+    signal = product - (share * noise) @ share.T
+    rng = np.random.default_rng(random_state)
+
+    seen = Units(n, member, deviation @ p.T)
+    statistic = _studentised(signal, seen)
+    null = np.stack(list(_permuted(x, member, n_perm, rng)))
+    pvalue = np.fmax(statistic, _rank_among(statistic, null, _similar_sizes(n)))
+    numerator, reach, moments = resampled(
+        seen, p, deviation, signal, n_boot, rng, ranks=method == "spearman"
+    )
+    low, high = fieller(numerator, reach, *moments, critical=_critical(seen, level))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        corrected = np.clip(np.where(reach > 0, numerator / reach, np.nan), -1, 1)
+    r = cosine(ranked(p) if ranks else p)
+    for values, own in ((r, 1), (corrected, 1), (low, np.nan), (high, np.nan), (pvalue, np.nan)):
+        np.fill_diagonal(values, own)
+    return ClassCorrelation(r, corrected, low, high, pvalue, _fdr(pvalue))
+
+
+# -- what the data say -------------------------------------------------------------------------
+
+
+def _checked(
+    units: ArrayLike,
+    classes: ArrayLike,
+    profiles: ArrayLike | None,
+    n_boot: int,
+    n_perm: int,
+    level: float,
+) -> tuple[Floats, NDArray[np.intp], tuple[int, int]]:
+    x, index = np.asarray(units, dtype=np.float64), np.asarray(classes, dtype=np.intp)
+    if x.ndim != 2 or index.shape != x.shape[:1]:
+        raise ValueError(f"units {x.shape} must be 2-d, with one of classes {index.shape} each")
+    for name, value in (("n_boot", n_boot), ("n_perm", n_perm)):
+        if value < 1:
+            raise ValueError(f"{name}={value!r} must be 1 or more")
+    if not 0 < level < 1:
+        raise ValueError(f"level={level!r} must lie between 0 and 1, as 0.95")
+    k = int(index.max(initial=0)) + 1 if profiles is None else np.shape(profiles)[0]
+    shape = (k, x.shape[1])
+    if profiles is not None and np.shape(profiles) != shape:
+        raise ValueError(
+            f"profiles {np.shape(profiles)} must have the {shape[1]} features of units"
+        )
+    if index.size and not 0 <= index.min() <= index.max() < k:
+        raise ValueError(f"classes must be integers from 0 to {k - 1}")
+    return x, index, shape
+
+
+def _noise(squares: Floats, n: Floats) -> Floats:
+    """Squared length of the noise in each class mean; a lone unit's is that of units in general."""
+    freedom = np.maximum(n - 1, 0)
+    pooled = squares.sum() / max(freedom.sum(), 1)
+    own = np.where(freedom > 0, squares / np.maximum(freedom, 1), pooled)
+    return np.asarray(np.where(n > 0, own / np.maximum(n, 1), 0))
+
+
+def _studentised(signal: Floats, units: Units) -> Floats:
+    """Two-sided p-value of Student's t for each pair, before permutations correct it."""
+    v = units.variance
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = np.abs(signal) / np.sqrt(v + v.T)
+        return np.asarray(2 * t.sf(statistic, freedom(units)))
+
+
+def _critical(units: Units, level: float) -> Floats:
+    return np.asarray(t.ppf((1 + level) / 2, freedom(units)))
+
+
+def _permuted(x: Floats, member: Floats, n_perm: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """The same p-values for the means of units that are dealt out to the classes anew."""
+    length = np.square(x).sum(axis=1)
+    for _ in range(n_perm):
+        dealt = rng.permutation(member)
+        n = dealt.sum(axis=0)
+        means = dealt.T @ x / np.maximum(n, 1)[:, None]
+        product = means @ means.T
+        squares = length @ dealt - n * np.diag(product)
+        along = x @ means.T - dealt @ product
+        yield _studentised(product - np.diag(_noise(squares, n)), Units(n, dealt, along))
+
+
+def _similar_sizes(n: Floats) -> NDArray[np.intp]:
+    """A group for each pair of classes, by the sizes of both; -1 where one is too small.
+
+    A pair alone has ``n_perm`` permutations to be ranked among: too few for many comparisons.
+    """
+    low, high = np.minimum(n, n[:, None]), np.maximum(n, n[:, None])
+    rows, columns = np.triu_indices(len(n), 1)
+    sizes = np.stack([low[rows, columns], high[rows, columns]], axis=1)
+    _, key, count = np.unique(sizes, axis=0, return_inverse=True, return_counts=True)
+    merged = (np.cumsum(count) - count) // len(n)
+    group = np.full((len(n), len(n)), -1)
+    group[rows, columns] = np.where(sizes[:, 0] > 1, merged[key.ravel()], -1)
+    return np.asarray(np.maximum(group, group.T))
+
+
+def _rank_among(statistic: Floats, null: Floats, group: NDArray[np.intp]) -> Floats:
+    """Share of a group's null that is as extreme; ties count, and so does the pair itself."""
+    p = np.full_like(statistic, np.nan)
+    upper = np.triu(np.ones(statistic.shape, dtype=bool), 1)
+    for g in range(group.max(initial=-1) + 1):
+        here = group == g
+        chance = null[:, here & upper].ravel()
+        chance = np.sort(chance[np.isfinite(chance)])
+        # A permutation that is the same up to rounding must not escape the comparison.
+        as_extreme = np.searchsorted(chance, statistic[here] * (1 + 1e-9), side="right")
+        p[here] = (1 + as_extreme) / (1 + len(chance))
+    return p
+
+
+def _fdr(pvalue: Floats) -> Floats:
+    """Benjamini & Hochberg over the pairs that have a p-value."""
+    rows, columns = np.triu_indices(len(pvalue), 1)
+    found = np.isfinite(pvalue[rows, columns])
+    rows, columns = rows[found], columns[found]
+    q = np.full_like(pvalue, np.nan)
+    if len(rows):
+        q[rows, columns] = q[columns, rows] = false_discovery_control(pvalue[rows, columns])
+    return q
