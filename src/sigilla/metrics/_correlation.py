@@ -137,9 +137,8 @@ def class_correlation(
     statistic = _studentised(signal, seen)
     null = np.stack(list(_permuted(x, member, n_perm, rng)))
     pvalue = np.fmax(statistic, _rank_among(statistic, null, _similar_sizes(n)))
-    numerator, reach, moments = resampled(
-        seen, p, deviation, signal, n_boot, rng, ranks=method == "spearman"
-    )
+    ranks = method == "spearman"
+    numerator, reach, moments = resampled(seen, p, deviation, signal, n_boot, rng, ranks=ranks)
     low, high = fieller(numerator, reach, *moments, critical=_critical(seen, level))
     with np.errstate(divide="ignore", invalid="ignore"):
         corrected = np.clip(np.where(reach > 0, numerator / reach, np.nan), -1, 1)
