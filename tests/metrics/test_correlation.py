@@ -1,0 +1,228 @@
+"""Correlation of classes: worked by hand, against closed forms, and where the answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sigilla.metrics import class_correlation
+from sigilla.metrics._resampling import Units, fieller, freedom, resampled
+
+FIELDS = ("r", "corrected", "low", "high", "pvalue", "qvalue")
+
+
+def sampled(rng, sizes, *, noise=1.0, n_features=60, truth=None):
+    """Units around profiles of which each two are related with a correlation of 0.6."""
+    k = len(sizes)
+    if truth is None:
+        truth = np.kron(np.eye(k // 2), [[1, 0.6], [0.6, 1]])
+    random = np.column_stack([np.ones(n_features), rng.normal(size=(n_features, k))])
+    axes = np.linalg.qr(random)[0][:, 1:]
+    profiles = np.linalg.cholesky(truth) @ axes.T * np.sqrt(n_features)
+    classes = np.repeat(np.arange(k), sizes)
+    units = profiles[classes] + noise * rng.normal(size=(len(classes), n_features))
+    return units, classes, truth
+
+
+@pytest.fixture
+def some():
+    return sampled(np.random.default_rng(0), [3, 4, 5, 6])[:2]
+
+
+def test_the_correction_of_a_case_worked_by_hand():
+    # Class means (2 0 0 0) and (3 0 0 4): 6 / (2 x 5). The noise in their squared lengths is half
+    # of the mean squared deviation over n - 1 = 1: 1 each, so 6 / sqrt((4 - 1) (25 - 1)).
+    units = [[2, 1, 0, 0], [2, -1, 0, 0], [3, 0, 1, 4], [3, 0, -1, 4]]
+    found = class_correlation(units, [0, 0, 1, 1], method="cosine")
+    np.testing.assert_allclose(found.r, [[1, 0.6], [0.6, 1]])
+    np.testing.assert_allclose(found.corrected[0, 1], 1 / np.sqrt(2))
+
+
+def test_the_correction_uses_products_of_different_units_only(some):
+    units, classes = some
+    found = class_correlation(units, classes)
+    x = units - units.mean(axis=1, keepdims=True)
+    gram = x @ x.T
+    lengths = []
+    for k in (0, 1):
+        own = gram[np.ix_(classes == k, classes == k)]
+        lengths.append(own[~np.eye(len(own), dtype=bool)].mean())
+    expected = gram[np.ix_(classes == 0, classes == 1)].mean() / np.sqrt(np.prod(lengths))
+    np.testing.assert_allclose(found.corrected[0, 1], expected)
+
+
+@pytest.mark.parametrize("method", ["pearson", "spearman", "cosine"])
+def test_r_is_the_correlation_of_class_means(some, method):
+    units, classes = some
+    means = np.stack([units[classes == k].mean(axis=0) for k in range(4)])
+    expected = {
+        "pearson": np.corrcoef(means),
+        "spearman": stats.spearmanr(means, axis=1).statistic,
+        "cosine": means @ means.T / np.outer(*2 * [np.linalg.norm(means, axis=1)]),
+    }[method]
+    found = class_correlation(units, classes, method=method, n_boot=20, n_perm=5)
+    np.testing.assert_allclose(found.r, expected)
+    upper = np.triu_indices(4, 1)
+    assert (found.low[upper] <= found.corrected[upper]).all()
+    assert (found.corrected[upper] <= found.high[upper]).all()
+
+
+def test_draws_have_the_variance_of_the_closed_form(some):
+    units, classes = some
+    x = units - units.mean(axis=1, keepdims=True)
+    member = np.eye(4)[classes]
+    n = member.sum(axis=0)
+    means = member.T @ x / n[:, None]
+    deviation = x - means[classes]
+    seen = Units(n, member, deviation @ means.T)
+    # A mean's variance: that of a unit's product with the other class's mean, over n.
+    values = x[classes == 0] @ means[1]
+    np.testing.assert_allclose(seen.variance[0, 1], values.var(ddof=1) / n[0])
+    rng = np.random.default_rng(0)
+    product = means @ means.T
+    _, _, (drawn, _, _) = resampled(seen, means, deviation, product, 4000, rng, ranks=False)
+    off = ~np.eye(4, dtype=bool)
+    np.testing.assert_allclose(drawn[off], (seen.variance + seen.variance.T)[off], rtol=0.12)
+
+
+def test_degrees_of_freedom_are_welchs():
+    # Two classes of like variance have the sum of both; where one has none, the other's count.
+    member = np.repeat(np.eye(2), [3, 3], axis=0)
+    spread = np.array([-1.0, 0, 1, -1, 0, 1])[:, None] * np.ones((1, 2))
+    assert freedom(Units(np.array([3.0, 3.0]), member, spread))[0, 1] == pytest.approx(4)
+    spread[3:] = 0
+    assert freedom(Units(np.array([3.0, 3.0]), member, spread))[0, 1] == pytest.approx(2)
+
+
+def test_both_ends_of_the_interval_lie_at_the_critical_value():
+    numerator, reach, vn, cov, vr, critical = (np.array([[v]]) for v in (2, 4, 0.04, 0.01, 0.09, 2))
+    for end in fieller(numerator, reach, vn, cov, vr, critical=critical):
+        variance = vn - 2 * end * cov + end**2 * vr
+        assert (numerator - end * reach) ** 2 == pytest.approx(critical**2 * variance)
+        assert -1 < end < 1
+
+
+def test_a_class_that_is_noise_leaves_the_far_end_open():
+    one = np.array([[1.0]])
+    low, high = fieller(0 * one, 0 * one, one, 0 * one, one, critical=2 * one)
+    assert (low, high) == (-1, 1)
+    low, high = fieller(3 * one, 0.1 * one, one, 0 * one, one, critical=2 * one)
+    assert low > 0
+    assert high == 1
+
+
+def test_fdr_is_scipys_over_pairs(some):
+    found = class_correlation(*some)
+    upper = np.triu_indices(4, 1)
+    expected = stats.false_discovery_control(found.pvalue[upper])
+    np.testing.assert_allclose(found.qvalue[upper], expected)
+    np.testing.assert_array_equal(found.qvalue, found.qvalue.T)
+
+
+def test_the_order_of_classes_changes_nothing_but_the_order(some):
+    units, classes = some
+    order = np.array([2, 0, 3, 1])
+    found = class_correlation(units, classes, n_boot=1000, n_perm=1000)
+    turned = class_correlation(units, order[classes], n_boot=1000, n_perm=1000)
+    for name in ("r", "corrected"):
+        np.testing.assert_allclose(
+            getattr(turned, name)[np.ix_(order, order)], getattr(found, name), atol=1e-12
+        )
+    for name in ("low", "high", "pvalue"):  # as far as other draws allow
+        np.testing.assert_allclose(
+            getattr(turned, name)[np.ix_(order, order)], getattr(found, name), atol=0.06
+        )
+
+
+def test_the_seed_decides_and_scale_does_not(some):
+    units, classes = some
+    first, again = (class_correlation(units, classes, random_state=3) for _ in range(2))
+    scaled = class_correlation(7 * units + 2, classes, random_state=3)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+        np.testing.assert_allclose(getattr(first, name), getattr(scaled, name), rtol=1e-6)
+
+
+def test_known_correlations_are_covered_and_zeros_are_not_called():
+    rng = np.random.default_rng(0)
+    inside, called, false = [], 0, 0
+    for seed in range(6):
+        units, classes, truth = sampled(rng, [3, 5, 8, 12] * 3, n_features=100)
+        found = class_correlation(units, classes, random_state=seed)
+        upper = np.triu_indices(12, 1)
+        truth = truth[upper]
+        inside.append((found.low[upper] <= truth) & (truth <= found.high[upper]))
+        significant = found.qvalue[upper] < 0.05
+        called += significant.sum()
+        false += (significant & (truth == 0)).sum()
+    assert 0.9 <= np.mean(inside) <= 0.99
+    assert 0.9 <= np.mean(np.array(inside)[:, truth != 0]) <= 1
+    assert called >= 18  # of 36
+    assert false / called <= 0.05
+
+
+def test_codes_of_low_rank_are_covered_when_their_mixing_is_known():
+    rng = np.random.default_rng(1)
+    covered = {"mixing": [], "none": []}
+    for seed in range(6):
+        profiles = rng.normal(size=(20, 5)) @ rng.normal(size=(5, 100))
+        classes = np.repeat(np.arange(20), 8)
+        units = profiles[classes] + 6 * rng.normal(size=(160, 100))
+        means = np.stack([units[classes == k].mean(axis=0) for k in range(20)])
+        u, s, vt = np.linalg.svd(means, full_matrices=False)
+        codes = (u[:, :5] * s[:5]) @ vt[:5]
+        upper = np.triu_indices(20, 1)
+        truth = np.corrcoef(profiles)[upper]
+        for name, mixing in (("mixing", u[:, :5] @ u[:, :5].T), ("none", None)):
+            found = class_correlation(
+                units, classes, profiles=codes, mixing=mixing, n_perm=1, random_state=seed
+            )
+            covered[name].append(
+                ((found.low[upper] <= truth) & (truth <= found.high[upper])).mean()
+            )
+    assert 0.9 <= np.mean(covered["mixing"]) <= 0.99
+    assert np.mean(covered["none"]) < 0.9  # what ignoring it would cost
+
+
+def test_what_all_units_share_is_no_correlation_of_two_classes():
+    rng = np.random.default_rng(0)
+    units = 2 * rng.normal(size=50) + rng.normal(size=(40, 50))
+    found = class_correlation(units, np.repeat(np.arange(8), 5))
+    upper = np.triu_indices(8, 1)
+    assert (found.r[upper] > 0.8).all()
+    assert (found.qvalue[upper] > 0.05).all()
+
+
+def test_a_class_of_one_unit_or_none_has_a_correlation_but_no_interval(some):
+    units, classes = some
+    keep = (classes != 1) | (np.cumsum(classes == 1) == 1)
+    profiles = np.stack([units[classes == k].mean(axis=0) for k in range(4)])
+    for rows in (keep, classes != 1):
+        found = class_correlation(units[rows], classes[rows], profiles=profiles)
+        assert np.isfinite(found.r).all()
+        for name in ("low", "high", "pvalue", "qvalue"):
+            values = getattr(found, name)
+            assert np.isnan(values[1]).all(), name
+            assert np.isfinite(values[0, [2, 3]]).all(), name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_boot": 0}, "n_boot=0"),
+        ({"n_perm": 0}, "n_perm=0"),
+        ({"level": 95}, "level=95"),
+        ({"method": "kendall"}, "'pearson'"),
+        ({"profiles": np.ones((4, 3))}, "60 features"),
+        ({"profiles": np.ones((2, 60))}, "from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_is_refused(some, options, message):
+    with pytest.raises(ValueError, match=message):
+        class_correlation(*some, **options)
+
+
+def test_one_class_per_unit(some):
+    with pytest.raises(ValueError, match="classes"):
+        class_correlation(some[0], some[1][:-1])
