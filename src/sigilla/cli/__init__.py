@@ -21,6 +21,7 @@ from sigilla.cli._arguments import (  # noqa: TC001 - typer reads annotations at
     PertInfo,
     SigInfo,
 )
+from sigilla.cli._bench import bench_app
 from sigilla.cli._files import WRITERS, folder, read, reference_of, say, step, writable, write
 from sigilla.cli._fit import fit_app
 from sigilla.logging import logger
@@ -182,6 +183,7 @@ def convert(
 
 
 app.add_typer(fit_app, name="fit")
+app.add_typer(bench_app, name="bench")
 datasets_app = typer.Typer(no_args_is_help=True, help="Data sets that sigilla knows by name.")
 app.add_typer(datasets_app, name="datasets")
 
