@@ -146,14 +146,8 @@ def score_and_select(
     check_options(n, null, fraction)
     scores = []
     for strip in strips(matrix, np.ones(p, dtype=bool) if genes is None else genes):
-        if not scores and holds_whole_numbers(strip):
-            warnings.warn(
-                "the values are whole numbers, as of counts, but this method takes every gene for"
-                " normal within a class; normalise and take the logarithm first (sc.pp."
-                "normalize_total, then sc.pp.log1p), or name the matrix that has them by layer=...",
-                UserWarning,
-                stacklevel=3,
-            )
+        if not scores:
+            warn_of_counts(strip, stacklevel=4)
         scores.append(ks_scores(strip, n_jobs=n_jobs))
     return select_by_score(
         np.concatenate(scores),
@@ -163,6 +157,18 @@ def score_and_select(
         random_state=random_state,
         n_jobs=n_jobs,
     )
+
+
+def warn_of_counts(strip: Any, *, stacklevel: int) -> None:
+    """Say what to do if the values are whole numbers."""
+    if holds_whole_numbers(strip):
+        warnings.warn(
+            "the values are whole numbers, as of counts, but this method takes every gene for"
+            " normal within a class; normalise and take the logarithm first (sg.pp.single_cell for"
+            " cells), or name the matrix that has them by layer=...",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def store_selection(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # What Chen, Jin & Ke (2023) wrote into their script.
 _PUBLISHED = {"n_latent": 25, "max_epochs": 100, "learning_rate": 5e-4, "batch_size": 50}
+# As much training for thousands of cells as for a microarray set: three batches an epoch.
+_EPOCHS, _STEPS = 100, 300
 
 
 def ifvae(
@@ -37,7 +40,7 @@ def ifvae(
     scale: bool = True,
     n_latent: int | None = None,
     n_hidden: int = 64,
-    max_epochs: int = 200,
+    max_epochs: int | None = None,
     learning_rate: float = 5e-4,
     batch_size: int = 64,
     n_restarts: int = 5,
@@ -81,7 +84,10 @@ def ifvae(
         IF-VAE(X). Genes are selected on standardised values in any case.
     n_latent
         Dimensions of the latent; ``None`` is K - 1.
-    n_hidden, max_epochs, learning_rate, batch_size
+    max_epochs
+        Passes over the samples; ``None`` is 100, or as many as make 300 steps if those are fewer,
+        so that a fit takes no longer on thousands of cells than on a hundred subjects.
+    n_hidden, learning_rate, batch_size
         As in :func:`sigilla.tl.vae`.
     n_restarts
         Fits, of which the latent is the average.
@@ -147,7 +153,7 @@ def ifvae(
         raise ValueError(f"n_restarts={n_restarts!r} must be at least 1")
     options = {
         "n_latent": 1 if n_latent is None else n_latent,
-        "max_epochs": max_epochs,
+        "max_epochs": epochs(adata.n_obs, batch_size) if max_epochs is None else max_epochs,
         "learning_rate": learning_rate,
         "batch_size": batch_size,
     }
@@ -184,7 +190,7 @@ def ifvae(
         _fit(x, config, random_state + restart, device=where, progress=progress)
         for restart in range(n_restarts)
     ]
-    losses = np.array([history["loss"][-1] if max_epochs else 0.0 for _, history in fits])
+    losses = np.array([history["loss"][-1] if "loss" in history else 0.0 for _, history in fits])
     model, history = fits[int(losses.argmin())]
     latent = np.mean([embed(fitted, x)["latent"] for fitted, _ in fits], axis=0, dtype=np.float64)
     clusters = cluster_rows(latent, n_clusters, n_init=n_init, random_state=random_state)
@@ -206,6 +212,13 @@ def ifvae(
         params={"n_init": n_init, **description["config"]},
         copy=copy,
     )
+
+
+def epochs(n_obs: int, batch_size: int) -> int:
+    """The default number of passes over so many samples."""
+    if batch_size < 1:
+        return _EPOCHS  # the config refuses such a batch by name
+    return min(_EPOCHS, math.ceil(_STEPS / math.ceil(n_obs / batch_size)))
 
 
 def _fit(

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 
 from sigilla import keys
 from sigilla.errors import DataError
-from sigilla.pp._influential import score_and_select, store_selection
+from sigilla.pp._influential import score_and_select, store_selection, warn_of_counts
 from sigilla.pp._strips import choose_genes, choose_matrix, strips
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def choose(
     params |= {} if layer is None else {"layer": layer}
     params |= {"mask_var": mask_var} if isinstance(mask_var, str) else {}
     if not select:
+        warn_of_counts(next(strips(matrix, genes)), stacklevel=4)
         return Chosen(matrix, genes, genes, None, params)
     selection = score_and_select(
         matrix, genes=genes, null=null, fraction=fraction, random_state=random_state, n_jobs=n_jobs
