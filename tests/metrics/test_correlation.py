@@ -86,13 +86,20 @@ def test_draws_have_the_variance_of_the_closed_form(some):
     np.testing.assert_allclose(drawn[off], (seen.variance + seen.variance.T)[off], rtol=0.12)
 
 
-def test_degrees_of_freedom_are_welchs():
-    # Two classes of like variance have the sum of both; where one has none, the other's count.
-    member = np.repeat(np.eye(2), [3, 3], axis=0)
-    spread = np.array([-1.0, 0, 1, -1, 0, 1])[:, None] * np.ones((1, 2))
-    assert freedom(Units(np.array([3.0, 3.0]), member, spread))[0, 1] == pytest.approx(4)
-    spread[3:] = 0
-    assert freedom(Units(np.array([3.0, 3.0]), member, spread))[0, 1] == pytest.approx(2)
+def test_degrees_of_freedom_are_welchs_at_shared_variances():
+    def of(*n):
+        along = np.concatenate([np.resize([-1.0, 1.0], k) for k in n])
+        member = np.repeat(np.eye(2), n, axis=0)
+        return freedom(Units(np.array(n, dtype=float), member, along[:, None] * np.ones((1, 2))))
+
+    assert of(4, 4)[0, 1] == pytest.approx(6)
+    # (1/4 + 1/6)^2 / ((1/4)^2 / 3 + (1/6)^2 / 5)
+    assert of(4, 6)[0, 1] == pytest.approx(6.5789, abs=1e-4)
+    # A class of two without any variance of its own adds no certainty.
+    silent = Units(np.array([2.0, 12.0]), np.repeat(np.eye(2), [2, 12], axis=0), np.ones((14, 2)))
+    silent.along[:2] = 0
+    assert silent.variance[0, 1] == 0
+    assert freedom(silent)[0, 1] < 2
 
 
 def test_both_ends_of_the_interval_lie_at_the_critical_value():

@@ -64,8 +64,9 @@ def class_correlation(
     where the profiles :math:`P` hold the share :math:`A` of each class mean. The interval holds
     every :math:`\rho` at which :math:`H_{ab} - \rho \sqrt{H_{aa} H_{bb}}` is no further from 0
     than Student's t allows (Fieller 1954): its standard error is that of ``n_boot`` draws of units
-    within their classes, its degrees of freedom are Welch's. A class whose signal is no stronger
-    than its noise has the interval -1 to 1.
+    within their classes, its degrees of freedom are Welch's (1947) at variances that all classes
+    share. Where a class's signal is no stronger than its noise, the far end of the interval is
+    -1 or 1, or both are.
 
     The p-value is the larger of two. Student's t of :math:`H_{ab}` asks whether the correlation is
     0. The second asks whether the classes are more alike than groups of units drawn by chance,
@@ -104,8 +105,8 @@ def class_correlation(
 
     References
     ----------
-    Fieller 1954, J R Stat Soc B 16:175; Chung & Romano 2013, Ann Stat 41:484 (studentised
-    permutations); Benjamini & Hochberg 1995, J R Stat Soc B 57:289
+    Fieller 1954, J R Stat Soc B 16:175; Welch 1947, Biometrika 34:28; Chung & Romano 2013, Ann
+    Stat 41:484 (studentised permutations); Benjamini & Hochberg 1995, J R Stat Soc B 57:289
 
     Examples
     --------

@@ -40,9 +40,14 @@ class Units:
 
 
 def freedom(units: Units) -> Floats:
-    """Degrees of freedom of a pair by Welch and Satterthwaite."""
-    v = units.variance
+    """Degrees of freedom of a pair by Welch and Satterthwaite, at variances that classes share.
+
+    A class of two units often looks free of variance by chance, and its own figure would then
+    leave the degrees of freedom to the other class: too many discoveries follow.
+    """
+    spread = np.square(units.along).sum(axis=0) / max(np.maximum(units.n - 1, 0).sum(), 1)
     with np.errstate(divide="ignore", invalid="ignore"):
+        v = spread / units.n[:, None]
         spent = np.square(v) / (units.n - 1)[:, None]
         return np.asarray(np.square(v + v.T) / (spent + spent.T))
 
