@@ -233,8 +233,8 @@ def codes_part(repeats: int) -> list[str]:
         "",
         (
             "S-VQ-VAE at its defaults on `simulate_lincs` with 3, 5, 8 or 12 perturbagens per "
-            "class whose own effects are half their class's. Errors are root mean squares over pairs. In "
-            "six programmes no correlation is exactly 0, so every discovery is true."
+            "class, whose own effects are half their class's. Errors are root mean squares over "
+            "pairs. In six programmes no correlation is exactly 0, so every discovery is true."
         ),
         "",
         *table([*head, "width", "false discovery rate", "power"], rows),
@@ -252,7 +252,7 @@ def main() -> None:
         (
             f"`python benchmarks/code_correlation.py --repeats {repeats}`: known correlations, "
             f"{repeats} data sets per row (fits: {max(repeats // 3, 1)}). Coverage is of all "
-            "pairs; pairs of 12 or 24 classes in threes are mostly unrelated, so that of related pairs is "
+            "pairs; pairs of classes in threes are mostly unrelated, so that of related pairs is "
             "beside it. 200 draws, 200 permutations."
         ),
         "",
