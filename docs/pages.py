@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
+import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ def write(root: Path, out: Path) -> None:
     for name in NAMESPACES:
         (out / "api" / f"{name}.rst").write_text(api_page(name))
     (out / "methods.md").write_text(methods_table())
-    (out / "benchmarks.md").write_text(benchmark_results(root / "benchmarks" / "results"))
+    results = root / "benchmarks" / "results"
+    (out / "benchmarks.md").write_text(benchmark_results(results))
+    for figure in results.glob("*.png"):
+        shutil.copy(figure, out)
 
 
 def api_page(namespace: str) -> str:
@@ -70,6 +75,7 @@ def methods_table() -> str:
 def benchmark_results(folder: Path) -> str:
     """Every table in ``benchmarks/results``, one after the other."""
     texts = [path.read_text().strip() for path in sorted(folder.glob("*.md"))]
+    texts = [re.sub(r"\]\(([\w-]+\.png)\)", r"](generated/\1)", text) for text in texts]
     # The page has the one first-level heading: those of the results go a level down.
     lowered = ["\n".join(_lower(line) for line in text.splitlines()) for text in texts]
     return "\n\n".join(lowered or ["No results are stored in `benchmarks/results` yet."]) + "\n"
