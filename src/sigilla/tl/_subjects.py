@@ -14,6 +14,7 @@ from sklearn.cluster import KMeans
 from sigilla import keys
 from sigilla.errors import DataError
 from sigilla.pp._influential import score_and_select, store_selection, warn_of_counts
+from sigilla.pp._selection import check_options
 from sigilla.pp._strips import choose_genes, choose_matrix, strips
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def choose(
     n_jobs: int | None,
 ) -> Chosen:
     """The influential genes of the considered ones, or all of these."""
+    check_options(adata.n_obs, null, fraction)
     matrix, genes = choose_matrix(adata, layer), choose_genes(adata, mask_var)
     params: dict[str, Any] = {"select": select, "random_state": random_state}
     params |= {} if layer is None else {"layer": layer}
