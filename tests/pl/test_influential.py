@@ -73,3 +73,18 @@ def test_what_is_not_there_is_named(chosen):
     del without.var["if_score"]
     with pytest.raises(DataError, match="no column 'if_score'"):
         sg.pl.influential_features(without)
+
+
+def test_what_the_first_figure_switches_on_stays_on(chosen, monkeypatch):
+    """A notebook's backend starts with the first figure, and turns interactive mode on."""
+    figure = plt.figure
+
+    def first(*args, **options):
+        mpl.rcParams["interactive"] = True
+        return figure(*args, **options)
+
+    monkeypatch.setattr(plt, "figure", first)
+    with mpl.rc_context():
+        sg.pl.influential_features(chosen)
+        assert mpl.is_interactive()
+    plt.close("all")

@@ -51,11 +51,13 @@ def drawing(ax: Axes | None, width: float, height: float) -> Iterator[Axes]:
     An own figure takes the size of what was drawn, so that no label is cut. It is pyplot's, as a
     notebook or ``plt.show`` expects.
     """
+    # Outside of the context: the first figure of a session may start pyplot's backend, and what
+    # that sets, such as a notebook's showing of figures, must outlast the context.
+    figure = plt.figure(figsize=(width, height)) if ax is None else None
     with mpl.rc_context(_STYLE):
-        if ax is not None:
+        if figure is None:
             yield ax
             return
-        figure = plt.figure(figsize=(width, height))
         ax = figure.add_axes((0, 0, 1, 1))
         yield ax
         _fit_to_content(figure, ax)
