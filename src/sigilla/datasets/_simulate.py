@@ -84,21 +84,17 @@ def simulate_lincs(
         Names of the classes and genes; numbered names by default.
     n_genes
         Genes, when neither ``prototypes`` nor ``var_names`` says.
-    n_unlabelled
-        Further signatures of perturbagens whose class is not told (``obs["pcl"]`` missing).
-    n_vehicle
-        Further vehicle (DMSO) wells, also without a class.
+    n_unlabelled, n_vehicle
+        Further signatures without a class in ``obs["pcl"]``: of perturbagens, of vehicle (DMSO).
     cell_lines, doses
         What the treatments are spread over; doses in uM.
     strength
         Mean strength of response; 1 gives class means equal to the prototypes.
     noise
-        Standard deviation of replicate noise of the average gene in a signature of three
-        replicates.
-    perturbagen_effect
-        Size of a perturbagen's own deviation relative to its class's prototype.
-    cell_line_effect
-        Size of cell lines' offsets, and of their gene-wise modulation of a response.
+        Standard deviation of the average gene's noise in a signature of three replicates.
+    perturbagen_effect, cell_line_effect
+        Size of a perturbagen's own deviation relative to its class's prototype; of cell lines'
+        offsets and of their gene-wise modulation of a response.
     shared_effect, n_shared_factors
         Standard deviation that the shared factors add to the average gene, and their number.
     relatedness
@@ -127,7 +123,7 @@ def simulate_lincs(
         width = n_genes if var_names is None else len(var_names)
         given = _invent_prototypes(n_classes, width, relatedness, rng)
     n_genes = given.shape[1]
-    names = _named(classes, _family_names(n_classes), "classes")
+    names = _named(classes, [f"F{f + 1:02d}{'abc'[m]}" for f, m in _families(n_classes)], "classes")
     genes = _named(var_names, [f"GENE{i + 1:04d}" for i in range(n_genes)], "var_names")
 
     design = _lay_out(sizes, n_unlabelled, n_vehicle, len(cell_lines), len(doses), rng)
@@ -185,10 +181,6 @@ def _families(n_classes: int) -> list[tuple[int, int]]:
     return [(f, m) for f, size in enumerate(cycle) for m in range(size)][:n_classes]
 
 
-def _family_names(n_classes: int) -> list[str]:
-    return [f"F{family + 1:02d}{'abc'[member]}" for family, member in _families(n_classes)]
-
-
 def _lay_out(
     sizes: NDArray[np.intp],
     n_unlabelled: int,
@@ -223,8 +215,9 @@ def _describe(
     design: _Design, classes: list[str], cell_lines: Sequence[str], doses: Sequence[float]
 ) -> pd.DataFrame:
     vehicle = design.class_ < 0
-    pert_id = np.array(["DMSO", *(f"BRD-S{i:08d}" for i in range(1, design.pert.max() + 1))])
-    iname = np.array(["DMSO", *(f"compound-{i}" for i in range(1, design.pert.max() + 1))])
+    numbers = range(1, design.pert.max() + 1)
+    pert_id = np.array(["DMSO", *(f"BRD-S{i:08d}" for i in numbers)])
+    iname = np.array(["DMSO", *(f"compound-{i}" for i in numbers)])
     cell = np.asarray(cell_lines, dtype=str)[design.cell]
     sig_id = [
         f"SIM{i:06d}_{line}_24H:{pert_id[p]}"
