@@ -163,7 +163,7 @@ def shrinkage_lda() -> Any:
 
 
 def logistic_regression() -> Any:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=100))
 
 
 # ---------------------------------------------------------------- S-VQ-VAE and its variants
@@ -177,7 +177,7 @@ def of_model(model_class: type[SVQVAE], config: SVQVAEConfig) -> Method:
         found = model.embed(torch.as_tensor(split.new_x))
         with torch.no_grad():
             prototypes, codes = model.prototypes(), model.codebook()
-        return Result(found.nearest.numpy(), prototypes.numpy(), codes.numpy())
+        return Result(found.nearest.numpy(), prototypes.numpy(), codes.detach().numpy())
 
     return method
 
@@ -241,16 +241,16 @@ class OneLearningRate(SVQVAE):
         return (Phase("main", list(self.parameters())),)
 
 
-class FullRankDecoder(SVQVAE):
+class PlainMeansDecoder(SVQVAE):
     """The decoder starts at the class means themselves."""
 
     def prepare(self, x: torch.Tensor, label: torch.Tensor) -> None:
-        rank = svqvae.above_noise
-        svqvae.above_noise = lambda singular, _sd, _shape: torch.ones_like(singular, dtype=bool)
+        clean = svqvae.without_noise
+        svqvae.without_noise = lambda singular, _sd, _n_features: singular
         try:
             super().prepare(x, label)
         finally:
-            svqvae.above_noise = rank
+            svqvae.without_noise = clean
 
 
 class Smoothed(SVQVAE):
@@ -276,7 +276,7 @@ ABLATION: dict[str, Method] = {
     "push-away instead of cross-entropy": of_model(PushAway, DEFAULT),
     "no commitment": of_model(SVQVAE, SVQVAEConfig(commitment_cost=0)),
     "codes and decoder at full learning rate": of_model(OneLearningRate, DEFAULT),
-    "decoder starts at full rank": of_model(FullRankDecoder, DEFAULT),
+    "decoder starts at the class means": of_model(PlainMeansDecoder, DEFAULT),
     "label smoothing .1": of_model(Smoothed, DEFAULT),
     "no dropout": of_model(SVQVAE, SVQVAEConfig(dropout=0)),
     "no early stopping, 10 epochs on all": of_model(

@@ -15,7 +15,9 @@ from sigilla.nn import principal_axes
 _SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 0.95)
 _PRECISIONS = tuple(0.5 * 10 ** (-e / 2) for e in range(8))
 _JUDGED_ROWS = 4000  # more do not change which is chosen
-_WIDTH = 2000  # an eigendecomposition of more features than this is taken in their span
+# Of more features than this, only the leading principal axes enter: the eigendecomposition of all
+# would take longer than the training.
+_WIDTH, _AXES = 2000, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,14 @@ def class_means(x: Tensor, label: Tensor, n_classes: int) -> tuple[Tensor, Tenso
     return total / count.clamp_min(1)[:, None], count
 
 
-def above_noise(singular: Tensor, sd: Tensor, shape: torch.Size) -> Tensor:
-    """Which singular values exceed those of white noise of that shape (Marchenko & Pastur 1967)."""
-    edge = sd * (shape[0] ** 0.5 + shape[1] ** 0.5)
-    return torch.gt(singular, edge)
+def without_noise(singular: Tensor, sd: Tensor, n_features: int) -> Tensor:
+    """Singular values of noisy rows, with the energy that the noise is expected to add removed.
+
+    Independent noise of that sd adds ``sd^2 n_features`` to every eigenvalue of the rows' products
+    on average. Without it, correlations of rows are not pulled towards zero, and directions that
+    hold nothing else vanish.
+    """
+    return (singular.square() - sd.square() * n_features).clamp_min(0).sqrt()
 
 
 @torch.no_grad()
@@ -69,7 +75,7 @@ def discriminant(x: Tensor, label: Tensor, n_classes: int, n_latent: int) -> Dis
     observations are told best (Friedman 1989, doi 10.1080/01621459.1989.10478752). Discriminant
     directions come first in the latent, then the directions of most variance within classes.
     """
-    span = None if x.shape[1] <= _WIDTH else principal_axes(x, min(len(x), _WIDTH))[0]
+    span = None if x.shape[1] <= _WIDTH else principal_axes(x, min(len(x), _AXES))[0]
     reduced = x if span is None else x @ span
     spread = _spread(reduced, label, n_classes, n_features=x.shape[1])
     shrinkage, precision = _leave_one_out(reduced, label, spread)

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.models import _base
 from sigilla.models._config import Config, param
-from sigilla.models._discriminant import above_noise, class_means, discriminant
+from sigilla.models._discriminant import class_means, discriminant, without_noise
 from sigilla.nn import LinearPlus, Scale, Standardise, squared_distances, straight_through
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ class SVQVAE(_base.Model):
     """One code per class: the label's code is decoded, the nearest code classifies.
 
     By default the encoder is a linear discriminant plus a network that starts at zero, each code
-    starts at its class's mean in the latent, and the decoder at the class means' best
-    approximation of the rank that rises above noise. Training then lowers
+    starts at its class's mean in the latent, and the decoder at the class means
+    without the share that is noise. Training then lowers
 
     * ``reconstruction``: the label's code is decoded to the observation; moves the decoder;
     * ``codebook`` and ``commitment``: code and latent are pulled together, as published;
@@ -146,11 +146,11 @@ class SVQVAE(_base.Model):
         self._start_decoder(x, label)
 
     def _start_decoder(self, x: Tensor, label: Tensor) -> None:
-        """Least squares from the codes to class means of low rank, weighted by class size.
+        """Least squares from the codes to class means freed of noise, weighted by class size.
 
-        By Eckart and Young this is the rank-r minimum of the reconstruction term. It is taken
-        about the origin of the data, not their mean: a z-score of zero means "no response",
-        while the mean is that of whatever class is largest.
+        The means of small classes are mostly noise; what all classes share is estimated from
+        all of them. It is taken about the origin of the data, not their mean: a z-score of zero
+        means "no response", while the mean is that of whatever class is largest.
         """
         n_classes = len(self.codes)
         mean, count = class_means(x, label, n_classes)
@@ -159,10 +159,10 @@ class SVQVAE(_base.Model):
         weight = count.sqrt()[:, None]
         weighted = weight * (mean - self._origin())
         u, singular, axes = torch.linalg.svd(weighted, full_matrices=False)
-        kept = above_noise(singular, noise, weighted.shape)
-        kept[0] = True
-        self.basis.zero_()[: len(axes)] = axes * kept[:, None]
-        usage = u * singular * kept / weight.clamp_min(1)
+        clean = without_noise(singular, noise, x.shape[1])
+        clean[0] = clean[0].clamp_min(1e-3 * singular[0])
+        self.basis.zero_()[: len(axes)] = axes * (clean > 0)[:, None]
+        usage = u * clean / weight.clamp_min(1)
         ones = torch.ones(n_classes, 1, device=x.device)
         fitted = torch.linalg.pinv(torch.cat([self.codes, ones], dim=1)) @ usage
         weights, bias = self.decoder.parameters()
