@@ -105,3 +105,12 @@ def test_many_samples_get_no_more_steps_than_few(n_obs, batch_size, passes):
     from sigilla.tl._ifvae import epochs
 
     assert epochs(n_obs, batch_size) == passes
+
+
+def test_the_rate_falls_with_the_number_of_genes_unless_it_is_given():
+    for p, rate in ((50, 5e-4), (2000, 1.25e-4)):
+        adata = subjects(p=p)
+        VERBS["ifvae"](adata, select=False)
+        assert sg.get.model(adata, "ifvae").config.learning_rate == pytest.approx(rate)
+    VERBS["ifvae"](adata, select=False, learning_rate=1e-3)
+    assert sg.get.model(adata, "ifvae").config.learning_rate == 1e-3

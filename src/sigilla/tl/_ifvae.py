@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _PUBLISHED = {"n_latent": 25, "max_epochs": 100, "learning_rate": 5e-4, "batch_size": 50}
 # As much training for thousands of cells as for a microarray set: three batches an epoch.
 _EPOCHS, _STEPS = 100, 300
+# A step of Adam moves each weight by the rate, so what a unit of p genes says by p times as much:
+# the rate must fall with p (Yang & Hu 2021), or the latent runs away from its start.
+_RATE, _GENES = 5e-4, 500
 
 
 def ifvae(
@@ -41,7 +44,7 @@ def ifvae(
     n_latent: int | None = None,
     n_hidden: int = 64,
     max_epochs: int | None = None,
-    learning_rate: float = 5e-4,
+    learning_rate: float | None = None,
     batch_size: int = 64,
     n_restarts: int = 5,
     null: NullName = "table",
@@ -87,7 +90,10 @@ def ifvae(
     max_epochs
         Passes over the samples; ``None`` is 100, or as many as make 300 steps if those are fewer,
         so that a fit takes no longer on thousands of cells than on a hundred subjects.
-    n_hidden, learning_rate, batch_size
+    learning_rate
+        Step size of the optimiser; ``None`` is 5e-4 for up to 500 genes, and falls as 1 / genes
+        above.
+    n_hidden, batch_size
         As in :func:`sigilla.tl.vae`.
     n_restarts
         Fits, of which the latent is the average.
@@ -138,7 +144,8 @@ def ifvae(
     ----------
     Chen, Jin & Ke (2023), Subject clustering by IF-PCA and several recent methods, Front. Genet.
     14:1166404. Tipping & Bishop (1999), Probabilistic principal component analysis, JRSS B
-    61(3):611-622.
+    61(3):611-622. Yang & Hu (2021), Tensor programs IV: feature learning in infinite-width neural
+    networks, ICML.
 
     Examples
     --------
@@ -154,7 +161,7 @@ def ifvae(
     options = {
         "n_latent": 1 if n_latent is None else n_latent,
         "max_epochs": epochs(adata.n_obs, batch_size) if max_epochs is None else max_epochs,
-        "learning_rate": learning_rate,
+        "learning_rate": _RATE if learning_rate is None else learning_rate,
         "batch_size": batch_size,
     }
     if recipe == "chen2023":
@@ -185,6 +192,9 @@ def ifvae(
         logger.info("n_clusters estimated as %d", n_clusters)
     if recipe == "sigilla" and n_latent is None:
         config = dataclasses.replace(config, n_latent=n_clusters - 1)
+    if recipe == "sigilla" and learning_rate is None:
+        rate = _RATE * min(1.0, _GENES / values.shape[1])
+        config = dataclasses.replace(config, learning_rate=rate)
     x = np.asarray(values if isinstance(values, np.ndarray) else values.toarray(), np.float32)
     fits = [
         _fit(x, config, random_state + restart, device=where, progress=progress)
