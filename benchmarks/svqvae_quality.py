@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import anndata as ad
 import numpy as np
@@ -244,13 +245,22 @@ class OneLearningRate(SVQVAE):
 class PlainMeansDecoder(SVQVAE):
     """The decoder starts at the class means themselves."""
 
+    @staticmethod
+    def clean(singular: torch.Tensor, sd: torch.Tensor, n_features: int) -> torch.Tensor:
+        del sd, n_features
+        return singular
+
     def prepare(self, x: torch.Tensor, label: torch.Tensor) -> None:
-        clean = svqvae.without_noise
-        svqvae.without_noise = lambda singular, _sd, _n_features: singular
-        try:
+        with patch.object(svqvae, "without_noise", self.clean):
             super().prepare(x, label)
-        finally:
-            svqvae.without_noise = clean
+
+
+class LowRankDecoder(PlainMeansDecoder):
+    """... at the singular values above the edge of noise (Marchenko & Pastur), unshrunken."""
+
+    @staticmethod
+    def clean(singular: torch.Tensor, sd: torch.Tensor, n_features: int) -> torch.Tensor:
+        return torch.where(singular > sd * (n_features**0.5 + len(singular) ** 0.5), singular, 0)
 
 
 class Smoothed(SVQVAE):
@@ -277,6 +287,7 @@ ABLATION: dict[str, Method] = {
     "no commitment": of_model(SVQVAE, SVQVAEConfig(commitment_cost=0)),
     "codes and decoder at full learning rate": of_model(OneLearningRate, DEFAULT),
     "decoder starts at the class means": of_model(PlainMeansDecoder, DEFAULT),
+    "decoder starts at class means of low rank": of_model(LowRankDecoder, DEFAULT),
     "label smoothing .1": of_model(Smoothed, DEFAULT),
     "no dropout": of_model(SVQVAE, SVQVAEConfig(dropout=0)),
     "no early stopping, 10 epochs on all": of_model(
