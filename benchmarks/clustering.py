@@ -63,7 +63,8 @@ SAME_AS_PUBLISHED = {"IF-PCA": "IF-PCA", "PCA": "spectral"}
 INTRODUCTION = (
     "`sigilla bench clustering --out benchmarks/results`. One default configuration for each "
     "method, nothing tuned per set; K is given. Error: share of the samples outside their class "
-    "under the best matching of clusters to classes."
+    "under the best matching of clusters to classes. The length and the rate of IF-VAE's training "
+    "were settled with these sets in sight, so its lead over IF-PCA is not a held-out result."
 )
 COLUMNS = (
     "*sd over seeds*: of the mean error over the sets. *rank*: 1 is the best method on a set. "
@@ -225,6 +226,8 @@ def all_runs(
                     pd.DataFrame(rows).to_csv(part, index=False)
     table = pd.DataFrame(rows)
     wanted = table["set"].isin(sets) & table["method"].isin(methods) & (table["seed"] < seeds)
+    order = [*MICROARRAYS, *CELLS]
+    table = table.sort_values("set", key=lambda names: names.map(order.index), kind="stable")
     return (table if out else table[wanted]), missing
 
 
