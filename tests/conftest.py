@@ -96,6 +96,7 @@ def _coded(
             "accuracy": np.linspace(0.4, 0.9, 8),
             "val_loss": np.array([2.1, 1.8, 1.6, 1.5, 1.4, 1.45, 1.5, 1.6]),
             "val_accuracy": np.array([0.4, 0.5, 0.6, 0.7, 0.75, 0.74, 0.73, 0.7]),
+            "val_cross_entropy": np.array([1.1, 0.9, 0.8, 0.75, 0.7, 0.72, 0.75, 0.8]),
             "seconds": np.arange(8.0),
         },
         "genes": np.array(adata.var_names, dtype=object),
