@@ -32,8 +32,9 @@ def unknown_name(argument: str, value: object, choices: Iterable[object]) -> str
     "layer='count' not found; did you mean 'counts'? Available: 'counts', 'scaled'"
     """
     names = [str(c) for c in choices]
-    close = difflib.get_close_matches(str(value), names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
+    folded = {name.casefold(): name for name in reversed(names)}
+    close = difflib.get_close_matches(str(value).casefold(), folded, n=1)
+    hint = f"; did you mean {folded[close[0]]!r}?" if close else "."
     return f"{argument}={value!r} not found{hint} Available: {listed(names) or 'none'}"
 
 

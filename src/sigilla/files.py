@@ -31,12 +31,14 @@ def replacing(path: str | Path, *, argument: str = "path") -> Iterator[Path]:
     ...     target.read_text()
     'whole'
     """
-    target = Path(path)
+    target = Path(path).resolve() if Path(path).is_symlink() else Path(path)
+    if target.exists() and not target.is_file():
+        raise FileError(f"{argument}={str(path)!r} is no regular file; name a file to write")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         yield part
         part.replace(target)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # HDF5 says RuntimeError of a full disk
         raise FileError(f"{argument}={str(path)!r} cannot be written: {error}") from error
     finally:
         with suppress(OSError):  # where the folder is none there is nothing to remove

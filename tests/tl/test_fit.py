@@ -119,6 +119,12 @@ def test_bad_input_is_refused_before_anything_is_written(name):
         run(name, adata, n_latents=2)
     with pytest.raises(ValueError, match="batch_size=0 must be >= 1"):
         run(name, adata, batch_size=0)
+    with pytest.raises(ValueError, match="max_epochs='2' must be a number"):
+        run(name, adata, max_epochs="2")
+    with pytest.raises(ValueError, match="a slash would make it a path"):
+        run(name, adata, key_added="a/b")
+    with pytest.raises(OSError, match=r"checkpoint='no/fit\.ckpt': its folder does not exist"):
+        run(name, adata, checkpoint="no/fit.ckpt")
     assert not adata.uns
     assert not adata.obsm
 
@@ -129,8 +135,10 @@ def test_labels_are_checked_first():
         if not method.uses_labels:
             continue
         verb = getattr(sg.tl, name)
-        with pytest.raises(KeyError, match="label_key='plc' not found; did you mean 'pcl'"):
-            verb(adata, "plc")
+        with pytest.raises(KeyError, match="label_key='PLC' not found; did you mean 'pcl'"):
+            verb(adata, "PLC")
+        with pytest.raises(ValueError, match=r"label_key=None: .* one code per class"):
+            verb(adata, None)
         adata.obs["none"] = None
         with pytest.raises(ValueError, match="no label at all"):
             verb(adata, "none")

@@ -66,3 +66,12 @@ def test_too_few_genes_are_refused_with_the_column_that_would_match(reference):
         sg.tl.map_query(query, reference, key="vqvae", gene_key="id")
     assert not query.uns
     assert not query.obsm
+
+
+def test_a_gene_that_stands_twice_is_refused_by_name(reference):
+    query = signatures()
+    query.var["id"] = ["g1", *query.var_names[1:]]
+    with pytest.raises(ValueError, match=r"more than once in var\['id'\]: 'g1'"):
+        sg.tl.map_query(query, reference, key="vqvae", gene_key="id")
+    with pytest.raises(TypeError, match=r"reference='fitted\.h5ad' is neither"):
+        sg.tl.map_query(query, "fitted.h5ad")

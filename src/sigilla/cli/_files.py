@@ -55,14 +55,20 @@ def read(path: Path, **release: Path | list[str] | None) -> AnnData:
     for file in (path, *(v for v in given.values() if not isinstance(v, list))):
         if not file.exists():
             raise FileError(f"{file} does not exist")
-    if path.suffix not in READERS:
+    suffix = _suffix(path)
+    if suffix not in READERS:
         raise FileError(f"{path}: the suffix must be one of {listed(READERS)}")
     if given and path.suffix == ".h5ad":
         raise DataError(
             f"{listed(given)} go with a .gctx file; {path.name} has its own obs and var"
         )
     with step(f"read {path}"):
-        return _io("read_lincs")(path, **given) if given else READERS[path.suffix](path)
+        return _io("read_lincs")(path, **given) if given else READERS[suffix](path)
+
+
+def _suffix(path: Path) -> str:
+    """The kind of file, also of a packed one: its reader unpacks it or says how to."""
+    return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
 
 
 def write(adata: AnnData, path: Path) -> None:

@@ -81,8 +81,10 @@ def _check(name: str, value: Any, hint: Any, bounds: Any) -> None:
         if value not in get_args(hint):
             raise ValueError(f"{name}={value!r} is not one of {listed(get_args(hint))}")
         return
-    if value is None or isinstance(value, str | bool | tuple):
+    if hint not in (int, float):
         return
+    if isinstance(value, str | bool) or value is None or not math.isfinite(value):
+        raise ValueError(f"{name}={value!r} must be a number")
     if hint is int and int(value) != value:
         raise ValueError(f"{name}={value!r} must be a whole number")
     limits = {

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sigilla import docs
 from sigilla.batches import read_labels, read_observations
-from sigilla.errors import unknown_name
+from sigilla.errors import FileError, unknown_name
 from sigilla.tl._store import store
 from sigilla.train import fit, resolve_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy as np
     from anndata import AnnData
@@ -64,6 +64,10 @@ DataError
     NaN or infinite values{label_errors}.
 ValueError
     An option outside its bounds.
+TrainingError
+    A loss term became NaN or infinite; the message names it.
+FileError
+    The checkpoint cannot be written or belongs to another fit.
 
 References
 ----------
@@ -128,6 +132,12 @@ def verb(method: type[Model]) -> Callable[..., AnnData | None]:
     ) -> AnnData | None:
         _require_known(method, options)
         config = method.Config(**options)
+        if method.uses_labels and label_key is None:
+            raise ValueError(
+                f"label_key=None: {method.title} learns one code per class; name the column of "
+                "obs that has the classes"
+            )
+        _require_usable(key_added or method.name, checkpoint)
         where = resolve_device(device)
         labels = None if label_key is None else read_labels(adata, label_key)
         seen = read_observations(adata, layer=layer, use_rep=use_rep, mask_var=mask_var)
@@ -160,6 +170,14 @@ def verb(method: type[Model]) -> Callable[..., AnnData | None]:
         return target if copy else None
 
     return _dress(run, method)
+
+
+def _require_usable(key: str, checkpoint: str | Path | None) -> None:
+    """Names that a file can hold, and a checkpoint that can be written, before hours of work."""
+    if "/" in key:
+        raise ValueError(f"key_added={key!r}: a slash would make it a path in files; leave it out")
+    if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
+        raise FileError(f"checkpoint={str(checkpoint)!r}: its folder does not exist; make it first")
 
 
 def _require_known(method: type[Model], options: dict[str, Any]) -> None:

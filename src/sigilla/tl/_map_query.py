@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
 
 from sigilla import get
 from sigilla.batches import Observations, read_observations
@@ -15,7 +17,6 @@ from sigilla.tl._store import store
 from sigilla.train import resolve_device
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from numpy.typing import NDArray
 
 
@@ -81,6 +82,11 @@ def map_query(
     >>> query.obsm["svqvae_distances"].shape[1]
     3
     """
+    if not isinstance(reference, Model | AnnData):
+        raise TypeError(
+            f"reference={reference!r} is neither a fitted AnnData nor a model; read a file first, "
+            "with anndata.read_h5ad or sg.models.load"
+        )
     model = reference if isinstance(reference, Model) else get.model(reference, key)
     where = resolve_device(device)
     if not 0 <= min_overlap <= 1:
@@ -120,6 +126,14 @@ def _match(
     columns = {c: query.var[c].astype(str).to_numpy() for c in query.var.columns}
     names = query.var_names.to_numpy() if gene_key is None else columns[gene_key]
     position = {name: i for i, name in reversed(list(enumerate(names)))}
+    twice = {n for n in pd.Index(names)[pd.Index(names).duplicated()] if n in set(model.var_names)}
+    if twice:
+        where = "var_names" if gene_key is None else f"var[{gene_key!r}]"
+        raise DataError(
+            f"query: {len(twice)} of the model's genes stand more than once in "
+            f"{where}: {listed(sorted(twice))}; "
+            "keep one column of each"
+        )
     found = np.array([position.get(name, -1) for name in model.var_names])
     overlap = float((found >= 0).mean())
     if overlap < min_overlap:
