@@ -77,6 +77,7 @@ def _fit_command(name: str) -> Callable[..., None]:
         *(inspect.Parameter(n, optional, default=None, annotation=a) for n, a in RELEASE.items()),
         *_flags(verb),
     ]
+    # inspect reads this attribute of any function; the type of functions does not name it.
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     label = " --label pcl" if any(p.name == "label_key" for p in parameters) else ""

@@ -129,9 +129,8 @@ def fieller(
     low = np.where(open_, np.where(sure & (numerator > 0), near, -1), low)
     high = np.where(open_, np.where(sure & (numerator < 0), -near, 1), high)
     unknown = np.isnan(c)
-    return tuple(  # type: ignore[return-value]
-        np.where(unknown, np.nan, np.clip(end, -1, 1)) for end in (low, high)
-    )
+    low, high = (np.where(unknown, np.nan, np.clip(end, -1, 1)) for end in (low, high))
+    return low, high
 
 
 def ranked(rows: Floats) -> Floats:

@@ -10,18 +10,21 @@ from sigilla.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
+
+    from tqdm import tqdm
 
 
 class _Bar:
-    def __init__(self, bar: object = None) -> None:
+    def __init__(self, bar: tqdm[Any] | None = None) -> None:
         self._bar = bar
 
     def update(self, values: dict[str, float]) -> None:
         if self._bar is None:
             return
         shown = {k: v for k, v in values.items() if k in {"loss", "val_loss", "val_accuracy"}}
-        self._bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()}, refresh=False)  # type: ignore[attr-defined]
-        self._bar.update()  # type: ignore[attr-defined]
+        self._bar.set_postfix({k: f"{v:.4g}" for k, v in shown.items()}, refresh=False)
+        self._bar.update()
 
 
 @contextmanager
