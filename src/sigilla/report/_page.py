@@ -39,37 +39,46 @@ def render(
     """The page. Whatever came from data is escaped by the template engine."""
     from sigilla.models import METHODS
 
-    environment = jinja2.Environment(
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            method=METHODS[method],
+            told=told,
+            rows=told.classes.astype(object).where(told.classes.notna(), None).to_dict("records"),
+            genes=_genes(told),
+            measured=measured if isinstance(measured, HeldOut) else None,
+            not_measured=measured if isinstance(measured, str) else "",
+            n_folds=N_FOLDS,
+            min_size=MIN_SIZE,
+            drawn=drawn,
+            origin=origin,
+            files=[(name, _DESCRIBED[name]) for name in files],
+            where={
+                "genes": "decoded prototypes, gene by gene",
+                "latent": "codes in the latent space",
+            }[told.space],
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Where the templates are; whatever is put into one is escaped."""
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader("sigilla.report", "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
+    found.filters |= {
         "signed": signed,
         "percent": percent,
         "digest": _digest,
         "breakable": _breakable,
     }
-    return environment.get_template("page.html.j2").render(
-        title=title,
-        method=METHODS[method],
-        told=told,
-        rows=told.classes.astype(object).where(told.classes.notna(), None).to_dict("records"),
-        genes=_genes(told),
-        measured=measured if isinstance(measured, HeldOut) else None,
-        not_measured=measured if isinstance(measured, str) else "",
-        n_folds=N_FOLDS,
-        min_size=MIN_SIZE,
-        drawn=drawn,
-        origin=origin,
-        files=[(name, _DESCRIBED[name]) for name in files],
-        where={
-            "genes": "decoded prototypes, gene by gene",
-            "latent": "codes in the latent space",
-        }[told.space],
-    )
+    return found
 
 
 def _genes(told: Facts) -> list[tuple[str, dict[str, list[tuple[str, float]]]]]:
