@@ -31,6 +31,14 @@ class Facts:
     cell_lines: list[tuple[str, int]]
     summary: list[str]
 
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """What is written beside the page, by file name; an index that has a name is written."""
+        found = {"code_correlation.csv": self.correlation, "nearest_codes.csv": self.classes}
+        if self.genes is not None:
+            found["top_genes.csv"] = self.genes
+        return found
+
 
 def facts(
     adata: AnnData,

@@ -10,7 +10,7 @@ from sigilla.logging import logger
 from sigilla.report._facts import facts
 from sigilla.report._figures import pictures
 from sigilla.report._files import make_folder, write_all, write_csv
-from sigilla.report._held_out import N_FOLDS, held_out
+from sigilla.report._held_out import N_FOLDS, PERTURBAGEN_KEYS, held_out
 from sigilla.report._inputs import data_sets
 from sigilla.report._page import render
 from sigilla.report._provenance import provenance
@@ -34,6 +34,8 @@ def pcl_correlation(
     space: Literal["genes", "latent"] | None = None,
     n_genes: int = 10,
     n_splits: int | None = None,
+    n_boot: int = 200,
+    n_perm: int = 200,
     title: str | None = None,
     options: Mapping[str, Any] | None = None,
     random_state: int = 0,
@@ -65,6 +67,9 @@ def pcl_correlation(
     n_splits
         Refits that measure held-out accuracy, each without a fifth of the labelled signatures: 0 to
         5. ``None`` makes 5 up to 1,000 labelled signatures, and 1 beyond.
+    n_boot, n_perm
+        Draws and permutations of :func:`sigilla.tl.code_correlation`, which is run where the
+        result has classes and no statistics yet.
     title
         Heading of the page; the data set's name by default.
     options
@@ -136,6 +141,8 @@ def pcl_correlation(
             space=space,
             n_genes=n_genes,
             n_splits=n_splits,
+            n_boot=n_boot,
+            n_perm=n_perm,
             title=title or data_set.name,
             random_state=random_state,
             date=dt.datetime.now(tz=dt.UTC).date() if date == "today" else date,
@@ -165,6 +172,8 @@ def _contents(
     space: str | None,
     n_genes: int,
     n_splits: int | None,
+    n_boot: int,
+    n_perm: int,
     title: str,
     random_state: int,
     date: dt.date | None,
@@ -173,14 +182,11 @@ def _contents(
     """What to write under which name; the page comes first and is renamed last."""
     # What the page is about must be there before anything is refitted.
     get.code_correlation(adata, key, space=space)
+    adata = _with_statistics(
+        adata, key, space=space, n_boot=n_boot, n_perm=n_perm, random_state=random_state
+    )
     measured = held_out(adata, key, n_splits=n_splits, random_state=random_state, progress=progress)
     told = facts(adata, key, space=space, n_genes=n_genes, measured=measured)
-    tables = {
-        "code_correlation.csv": told.correlation,
-        "nearest_codes.csv": told.classes,
-    }
-    if told.genes is not None:
-        tables["top_genes.csv"] = told.genes
     page = render(
         title=title,
         told=told,
@@ -188,15 +194,25 @@ def _contents(
         drawn=pictures(adata, key, told),
         origin=provenance(adata, data_set, key=key, random_state=random_state, date=date),
         method=str(adata.uns[key]["method"]),
-        files=[*tables, "fitted.h5ad"],
+        files=[*told.tables, "fitted.h5ad"],
     )
     files: dict[str, Callable[[Path], object]] = {
         "report.html": lambda path: path.write_text(page, encoding="utf-8"),
         "fitted.h5ad": adata.write_h5ad,
     }
-    for name, table in tables.items():
-        files[name] = _csv(table, index=name == "code_correlation.csv")
+    for name, table in told.tables.items():
+        files[name] = _csv(table, index=table.index.name is not None)
     return files
+
+
+def _with_statistics(adata: AnnData, key: str, **options: Any) -> AnnData:
+    """The data with intervals and p-values, where there are classes to resample."""
+    stored = adata.uns[key]
+    label_key = stored["params"].get("label_key")
+    if "code_correlation_stats" in stored or label_key is None or str(label_key) not in adata.obs:
+        return adata
+    unit = next((column for column in PERTURBAGEN_KEYS if column in adata.obs), None)
+    return tl.code_correlation(adata, key, unit=unit, copy=True, **options)
 
 
 def _csv(table: pd.DataFrame, *, index: bool) -> Callable[[Path], object]:
