@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sigilla.metrics._calibration import Reliability, calibration_error, reliability
 from sigilla.metrics._clustering import clustering_error
 from sigilla.metrics._connectivity import (
     connectivity_tau,
@@ -15,11 +16,14 @@ from sigilla.metrics._signatures import signature_strength, transcriptional_acti
 
 __all__ = [
     "ClassCorrelation",
+    "Reliability",
+    "calibration_error",
     "class_correlation",
     "clustering_error",
     "connectivity_tau",
     "enrichment_score",
     "normalized_connectivity",
+    "reliability",
     "signature_strength",
     "summarize_connectivity",
     "transcriptional_activity",
