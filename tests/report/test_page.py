@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 
 import sigilla as sg
 
-VOID = {"meta", "img", "input", "br", "wbr", "link"}
+VOID = {"meta", "img", "input", "br", "wbr", "link", "col"}
 
 
 class Page(HTMLParser):
@@ -161,6 +161,7 @@ def test_the_fitted_file_is_the_fitted_data(folder, fitted):
 def test_nothing_else_is_left_behind(folder):
     assert {p.name for p in folder.iterdir()} == {
         "report.html",
+        "pairs.csv",
         "code_correlation.csv",
         "nearest_codes.csv",
         "top_genes.csv",

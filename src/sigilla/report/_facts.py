@@ -10,9 +10,14 @@ import pandas as pd
 
 from sigilla import get
 from sigilla.report._held_out import PERTURBAGEN_KEYS, HeldOut
+from sigilla.report._pairs import pairs, sentences
+from sigilla.report._words import correlation as as_r
+from sigilla.report._words import name, percent, signed
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from sigilla.report._pairs import Pairs
 
 _MAX_CELL_LINES = 30
 # Fewer pairs than this are told one by one in the table; their quantiles say nothing.
@@ -26,6 +31,7 @@ class Facts:
     space: str
     correlation: pd.DataFrame
     classes: pd.DataFrame
+    pairs: Pairs
     genes: pd.DataFrame | None
     composition: list[tuple[str, str]]
     cell_lines: list[tuple[str, int]]
@@ -34,7 +40,11 @@ class Facts:
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """What is written beside the page, by file name; an index that has a name is written."""
-        found = {"code_correlation.csv": self.correlation, "nearest_codes.csv": self.classes}
+        found = {
+            "pairs.csv": self.pairs.table,
+            "code_correlation.csv": self.correlation,
+            "nearest_codes.csv": self.classes,
+        }
         if self.genes is not None:
             found["top_genes.csv"] = self.genes
         return found
@@ -52,14 +62,17 @@ def facts(
     correlation = get.code_correlation(adata, key, space=space)
     used = space or str(adata.uns[key]["correlation_space"])
     classes = _classes(adata, key, used, measured)
+    found = pairs(adata, key, used, dict(zip(classes["class"], classes["nearest"], strict=True)))
     return Facts(
         space=used,
         correlation=correlation,
         classes=classes,
+        pairs=found,
         genes=_genes(adata, key, n_genes),
         composition=_composition(adata, key, classes),
         cell_lines=_cell_lines(adata),
         summary=[
+            *sentences(found),
             *_alike(classes),
             *_spread(correlation, classes),
             *_trust(measured),
@@ -120,7 +133,7 @@ def _cell_lines(adata: AnnData) -> list[tuple[str, int]]:
     if "cell_id" not in adata.obs:
         return []
     counts = adata.obs["cell_id"].astype("string").value_counts()
-    shown = [(str(name), int(n)) for name, n in counts.items() if n][:_MAX_CELL_LINES]
+    shown = [(str(line), int(n)) for line, n in counts.items() if n][:_MAX_CELL_LINES]
     rest = int(counts.iloc[_MAX_CELL_LINES:].sum())
     return [*shown, ("all others", rest)] if rest else shown
 
@@ -131,8 +144,8 @@ def _alike(classes: pd.DataFrame) -> list[str]:
         return []
     first, *others = (
         (
-            f"{_name(p['class'])} and {_name(p['nearest'])}",
-            _r(p["correlation"]),
+            f"{name(p['class'])} and {name(p['nearest'])}",
+            as_r(p["correlation"]),
         )
         for p in pairs.to_dict("records")
     )
@@ -163,15 +176,15 @@ def _spread(correlation: pd.DataFrame, classes: pd.DataFrame) -> list[str]:
     known = classes.dropna(subset=["distance"])
     alone = known.iloc[-1]
     said.append(
-        f"{_name(alone['class'])} stands most apart: even its nearest class, "
-        f"{_name(alone['nearest'])}, "
-        f"is at {_r(alone['correlation'])}."
+        f"{name(alone['class'])} stands most apart: even its nearest class, "
+        f"{name(alone['nearest'])}, "
+        f"is at {as_r(alone['correlation'])}."
     )
     i, j = np.unravel_index(np.nanargmin(r), r.shape)
     if r[i, j] < -0.2:
         said.append(
-            f"{_name(correlation.index[i])} and {_name(correlation.index[j])} are the most opposed "
-            f"({_r(r[i, j])})."
+            f"{name(correlation.index[i])} and {name(correlation.index[j])} are the most opposed "
+            f"({as_r(r[i, j])})."
         )
     return said
 
@@ -188,22 +201,3 @@ def _trust(measured: HeldOut | str) -> list[str]:
             f"{percent(own.high)}); on the same signatures: {beside}."
         )
     ]
-
-
-def _name(name: str) -> str:
-    """A class name in a sentence: quoted where its own punctuation would run into ours."""
-    return f"“{name}”" if set(name) & set(",;:.") else name
-
-
-def _r(value: float) -> str:
-    return f"r = {signed(value)}".replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def signed(value: float) -> str:
-    """Two decimals with a true minus sign; empty for a missing value."""
-    return "" if not np.isfinite(value) else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def percent(value: float) -> str:
-    """Whole percent; empty for a missing value."""
-    return "" if not np.isfinite(value) else f"{100 * value:.0f}\N{NO-BREAK SPACE}%"

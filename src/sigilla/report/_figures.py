@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from sigilla import pl
-from sigilla.report._facts import signed
+from sigilla.report._words import signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from sigilla.report._facts import percent, signed
 from sigilla.report._held_out import MIN_SIZE, N_FOLDS, HeldOut
+from sigilla.report._pair_rows import pair_table
+from sigilla.report._words import percent, signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sigilla.report._figures import Picture
 
 _DESCRIBED = {
+    "pairs.csv": "every pair of classes, with what makes it certain",
     "code_correlation.csv": "Pearson correlation of every pair of classes",
     "nearest_codes.csv": "one row per class: nearest class, correlation, size, held-out accuracy",
     "top_genes.csv": "the most raised and lowered genes of each class, with values",
@@ -47,6 +49,7 @@ def render(
             method=METHODS[method],
             told=told,
             rows=told.classes.astype(object).where(told.classes.notna(), None).to_dict("records"),
+            pairs_of=pair_table(told.pairs),
             genes=_genes(told),
             measured=measured if isinstance(measured, HeldOut) else None,
             not_measured=measured if isinstance(measured, str) else "",

@@ -1,13 +1,48 @@
 "use strict";
-for (const table of document.querySelectorAll("table.sortable")) {
+// Tables sort, search, filter and save themselves; without this script all rows simply stand there.
+const collator = new Intl.Collator(undefined, { numeric: true });
+const valueOf = (cell) => cell.dataset.value ?? cell.textContent;
+const isNumber = (head) => head.classList.contains("n");
+
+function compareBy(index, head, down) {
+  const sign = down ? -1 : 1;
+  const compare = isNumber(head) ? (a, b) => a - b : collator.compare;
+  // What is missing stands last in either order.
+  return (a, b) => {
+    const p = a.values[index], q = b.values[index];
+    if (p === "" || q === "") return (p === "") - (q === "");
+    return sign * compare(p, q);
+  };
+}
+
+// The same guard as in the files beside the page: no cell acts as a spreadsheet's formula.
+function csvCell(text, number) {
+  const safe = !number && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+function save(heads, rows, name) {
+  const lines = [
+    heads.map((head) => csvCell(head.dataset.name, false)),
+    ...rows.map((row) => row.values.map((value, i) => csvCell(value, isNumber(heads[i])))),
+  ];
+  const text = lines.map((cells) => `${cells.join(",")}\n`).join("");
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function enliven(table) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
-  const value = (row, i) => row.cells[i].dataset.value ?? row.cells[i].textContent.trim();
-  const compare = (a, b) => {
-    if (a === "" || b === "") return (a === "") - (b === "");
-    const x = Number(a), y = Number(b);
-    return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
-  };
+  let rows = [...body.rows].map((element) => ({
+    element,
+    values: [...element.cells].map(valueOf),
+    text: element.textContent.toLowerCase(),
+  }));
+
   heads.forEach((head, i) => {
     if (head.dataset.sort === "no") return;
     const button = document.createElement("button");
@@ -15,35 +50,41 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") === "ascending";
+      const now = head.getAttribute("aria-sort");
+      const down = now === null ? head.dataset.first === "descending" : now === "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const rows = [...body.rows].sort((a, b) => {
-        const p = value(a, i), q = value(b, i);
-        return (down && p !== "" && q !== "" ? -1 : 1) * compare(p, q);
-      });
-      body.append(...rows);
+      rows = rows.sort(compareBy(i, head, down));
+      body.append(...rows.map((row) => row.element));
     });
   });
-  if (body.rows.length < 8) continue;
-  const box = document.createElement("p");
-  box.className = "filter";
-  const label = document.createElement("label");
-  label.textContent = "Show rows with ";
-  const input = document.createElement("input");
-  input.type = "search";
-  label.append(input);
-  const count = document.createElement("span");
-  count.setAttribute("role", "status");
-  box.append(label, count);
-  table.parentNode.before(box);
-  input.addEventListener("input", () => {
-    const wanted = input.value.trim().toLowerCase();
-    let shown = 0;
-    for (const row of body.rows) {
-      row.hidden = !row.textContent.toLowerCase().includes(wanted);
-      shown += !row.hidden;
+
+  const tools = document.querySelector(`[data-tools="${table.id}"]`);
+  if (!tools) return;
+  tools.hidden = false;
+  const search = tools.querySelector("input");
+  const choice = tools.querySelector("select");
+  const status = tools.querySelector("[role=status]");
+  const update = () => {
+    const wanted = search.value.trim().toLowerCase();
+    const kind = choice?.value ?? "";
+    let shown = 0, elsewhere = 0;
+    for (const { element, text } of rows) {
+      const found = text.includes(wanted);
+      const chosen = kind === "" || element.classList.contains(kind);
+      element.hidden = !(found && chosen);
+      shown += found && chosen;
+      elsewhere += found && !chosen;
     }
-    count.textContent = wanted ? `${shown} of ${body.rows.length}` : "";
+    const more = wanted && elsewhere ? `; ${elsewhere.toLocaleString("en")} more among all` : "";
+    status.textContent = `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} rows${more}`;
+  };
+  search.addEventListener("input", update);
+  choice?.addEventListener("change", update);
+  tools.querySelector("button")?.addEventListener("click", () => {
+    save(heads, rows.filter((row) => !row.element.hidden), tools.dataset.csv);
   });
+  update();
 }
+
+document.querySelectorAll("table.sortable").forEach(enliven);
