@@ -166,4 +166,5 @@ def test_nothing_else_is_left_behind(folder):
         "nearest_codes.csv",
         "top_genes.csv",
         "fitted.h5ad",
+        "piece.json",
     }

@@ -58,7 +58,7 @@ def test_a_file_is_named_with_its_checksum(small, tmp_path):
 
 def test_several_data_sets_get_a_folder_each(small, tmp_path):
     sg.tl.svqvae(small, max_epochs=1)
-    pages = sg.report.pcl_correlation({"a/b": small, "b": small}, tmp_path, **QUICK)
+    pages = sg.report.pcl_correlation({"a/b": small, "b": small}, tmp_path, n_jobs=1, **QUICK)
     assert pages == [tmp_path / "a-b" / "report.html", tmp_path / "b" / "report.html"]
     assert all(p.is_file() for p in pages)
 
@@ -103,13 +103,15 @@ def test_another_label_than_the_fitted_one_is_refused(fitted, tmp_path):
         sg.report.pcl_correlation(fitted, tmp_path / "out", label_key="moa", **QUICK)
 
 
-def test_inputs_that_are_no_h5ad_say_what_to_do(tmp_path):
+def test_inputs_that_cannot_be_read_say_why(tmp_path):
     (tmp_path / "x.gctx").write_text("")
     (tmp_path / "text.h5ad").write_text("no HDF5")
+    (tmp_path / "x.doc").write_text("")
     for name, message in {
         "missing.h5ad": "does not exist",
-        "x.gctx": r"sigilla convert x\.gctx x\.h5ad",
+        "x.gctx": "x.gctx",
         "text.h5ad": "not a readable",
+        "x.doc": "suffix must be one of '.h5ad', '.gctx', '.gct'",
     }.items():
         with pytest.raises(FileError, match=message):
             sg.report.pcl_correlation(tmp_path / name, tmp_path / "out", **QUICK)

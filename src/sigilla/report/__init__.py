@@ -1,7 +1,8 @@
-"""One self-contained page, and the tables behind it, from a fitted or unfitted data set."""
+"""Self-contained pages, and the tables behind them, from one data set or a batch of many."""
 
 from __future__ import annotations
 
 from sigilla.report._pcl import pcl_correlation
+from sigilla.report._reports import Reports
 
-__all__ = ["pcl_correlation"]
+__all__ = ["Reports", "pcl_correlation"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sigilla.errors import FileError
 from sigilla.files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -18,12 +18,28 @@ if TYPE_CHECKING:
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def make_folder(out: Path) -> None:
-    """Create ``out``, or fail before the long work begins."""
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """The folder, made where it does not exist, and gone again if the block leaves it empty."""
+    made = [p for p in (path, *path.parents) if not p.exists()]
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"out={str(out)!r} cannot be made a folder: {error}") from error
+        raise FileError(f"out={str(path)!r} cannot be made a folder: {error}") from error
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # not empty: something else is kept there
+            for folder in made:
+                folder.rmdir()
+        raise
+
+
+def sweep(folder: Path, names: Iterable[str]) -> None:
+    """Remove what a killed process left of these files."""
+    for name in names:
+        for part in folder.glob(f".{name}.*.part"):
+            part.unlink(missing_ok=True)
 
 
 def write_all(folder: Path, files: Mapping[str, Callable[[Path], object]]) -> None:

@@ -1,97 +1,186 @@
-"""What a report is made from: where it came from, its checksum, and the AnnData itself."""
+"""What reports are made from: data sets in memory or in files, each with what is asked of it."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import anndata as ad
 from anndata import AnnData
 
-from sigilla.errors import DataError, FileError
+from sigilla import io
+from sigilla.errors import DataError, FileError, listed
+from sigilla.report import _digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sigilla.report._request import Request
 
 Source = AnnData | str | Path
+SUFFIXES = (".h5ad", ".gctx", ".gct")
+# Arguments of io.read_lincs that name files.
+TABLES = ("sig_info", "gene_info", "pert_info", "cell_info", "classes")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of signatures; ``release`` holds arguments of :func:`sigilla.io.read_lincs`."""
+
+    path: Path
+    release: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self) -> AnnData:
+        """Everything but the matrix in memory, where the format allows it."""
+        if not self.path.is_file():
+            raise FileError(f"inputs={str(self.path)!r} does not exist")
+        if self.release:
+            return io.read_lincs(self.path, backed=True, **self.release)
+        if self.path.suffix == ".gctx":
+            return io.read_gctx(self.path, backed=True)
+        if self.path.suffix == ".gct":
+            return io.read_gct(self.path)
+        try:
+            return ad.read_h5ad(self.path, backed="r")
+        except (OSError, KeyError, ValueError) as error:
+            raise FileError(
+                f"inputs={str(self.path)!r} is not a readable .h5ad file: {error}"
+            ) from error
+
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of the file and of the tables of its release, by name."""
+        files = {self.path.name: self.path}
+        for name in TABLES:
+            given = self.release.get(name, ())
+            for path in [given] if isinstance(given, str | Path) else given:
+                files[f"{name}: {Path(path).name}"] = Path(path)
+        for path in files.values():
+            if not path.is_file():
+                raise FileError(f"inputs={str(path)!r} does not exist")
+        return {name: _digest.of_file(path) for name, path in files.items()}
+
+    def described(self) -> dict[str, Any]:
+        """The release's arguments as JSON; files are known by their checksums alone."""
+        rest = {name: value for name, value in self.release.items() if name not in TABLES}
+        return _digest.plain(rest)
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """One data set: what to call it, and an AnnData or the file that holds one."""
+    """One data set: what to call it, where it is, and what to make of it."""
 
     name: str
-    source: AnnData | Path
+    source: AnnData | File
+    request: Request
 
-    def read(self) -> AnnData:
-        """The AnnData in memory; a file is read whole."""
+    @contextmanager
+    def opened(self) -> Iterator[AnnData]:
+        """Observations and results; the matrix may still be on disk."""
         if isinstance(self.source, AnnData):
-            return self.source.to_memory() if self.source.isbacked else self.source
-        from anndata import read_h5ad
-
+            yield self.source
+            return
+        adata = self.source.open()
         try:
-            return read_h5ad(self.source)
-        except (OSError, KeyError, ValueError) as error:
-            raise FileError(
-                f"inputs={str(self.source)!r} is not a readable .h5ad file: {error}"
-            ) from error
+            yield adata
+        finally:
+            if adata.isbacked:
+                adata.file.close()
 
-    def sha256(self) -> str | None:
-        """Checksum of the file; ``None`` for an AnnData in memory."""
+    def read(self, rows: NDArray[np.bool_] | None = None) -> AnnData:
+        """The AnnData in memory, whole or the observations asked for."""
+        with self.opened() as adata:
+            if rows is not None:
+                return adata[rows].to_memory()
+            in_memory = adata is self.source and not adata.isbacked
+            return adata if in_memory else adata.to_memory()
+
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of each file, or of the content of an AnnData in memory."""
         if isinstance(self.source, AnnData):
-            return None
-        with self.source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return {"content": _digest.of_value(self.source)}
+        return self.source.checksums()
 
     @property
     def folder(self) -> str:
-        """Its name as a folder: letters of any script, digits, dots and dashes."""
-        return re.sub(r"[^\w.-]+", "-", self.name).strip("-.")[:80] or "data"
+        """Its name as a folder."""
+        return folder_name(self.name)
 
 
-def data_sets(inputs: Source | Sequence[Source] | Mapping[str, Source]) -> list[DataSet]:
-    """The data sets of a call, each with a name of its own; files are only looked for.
+def folder_name(name: str) -> str:
+    """A name as a folder: letters of any script, digits, dots and dashes.
+
+    Examples
+    --------
+    >>> folder_name("mTOR/PI3K <inhibitors>")
+    'mTOR-PI3K-inhibitors'
+    """
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "data"
+
+
+def data_sets(
+    inputs: Source | Sequence[Source] | Mapping[str, Source],
+    request: Request,
+    release: Mapping[str, Any],
+) -> list[DataSet]:
+    """The data sets of a call, each with a name of its own; no file is opened.
 
     Raises
     ------
     FileError
-        There is no such file, or it is no ``.h5ad``.
+        A file of a kind that reports are not made from.
     DataError
-        No input, or two data sets whose names make the same folder.
+        No input, two data sets whose names make the same folder, or tables without a GCTX file.
     """
     if isinstance(inputs, Mapping):
-        found = [DataSet(str(name), _checked(source)) for name, source in inputs.items()]
+        named = {str(name): _checked(source, release) for name, source in inputs.items()}
+        found = [DataSet(name, source, request) for name, source in named.items()]
     else:
         several = isinstance(inputs, Sequence) and not isinstance(inputs, str)
-        found = [_named(s, i) for i, s in enumerate(inputs if several else [inputs], start=1)]
+        sources = [_checked(source, release) for source in (inputs if several else [inputs])]
+        found = [DataSet(_name(s, i), s, request) for i, s in enumerate(sources, start=1)]
     if not found:
         raise DataError("inputs is empty; give an AnnData or the path of an .h5ad file")
+    if release and not any(isinstance(d.source, File) and d.source.release for d in found):
+        raise DataError(f"{listed(release)} go with a .gctx file, and none is among the inputs")
+    require_distinct(found)
+    return found
+
+
+def require_distinct(found: Sequence[DataSet]) -> None:
+    """Refuse two data sets that would share a folder."""
     folders = [d.folder.casefold() for d in found]
     for data_set, folder in zip(found, folders, strict=True):
         if folders.count(folder) > 1:
             raise DataError(
-                f"inputs holds {data_set.name!r} and another of the same name; name them with "
-                "a dict: {'first': ..., 'second': ...}"
+                f"inputs holds {data_set.name!r} and another of the same name; give each a "
+                "name of its own, as the key of a dict or of a table in the job file"
             )
-    return found
 
 
-def _named(source: Source, number: int) -> DataSet:
-    checked = _checked(source)
-    name = f"data set {number}" if isinstance(checked, AnnData) else checked.stem
-    return DataSet(name, checked)
+def file_of(path: Path, release: Mapping[str, Any]) -> File:
+    """A file of a kind that reports are made from; ``release`` counts for GCTX alone."""
+    if path.suffix not in SUFFIXES:
+        raise FileError(
+            f"inputs={str(path)!r}: the suffix must be one of {listed(SUFFIXES)}; read other "
+            f"files with sigilla.io and give the AnnData"
+        )
+    return File(path, release if path.suffix == ".gctx" else {})
 
 
-def _checked(source: Source) -> AnnData | Path:
+def _checked(source: Source, release: Mapping[str, Any]) -> AnnData | File:
     if isinstance(source, AnnData):
         return source
     if not isinstance(source, str | Path):
         raise TypeError(f"inputs={source!r} must be an AnnData or a path")
-    path = Path(source)
-    if not path.is_file():
-        raise FileError(f"inputs={str(source)!r} does not exist")
-    if path.suffix != ".h5ad":
-        raise FileError(
-            f"inputs={str(source)!r} is no .h5ad file; read it with sigilla.io and give the "
-            f"AnnData, or convert it first: sigilla convert {path.name} {path.stem}.h5ad"
-        )
-    return path
+    return file_of(Path(source), release)
+
+
+def _name(source: AnnData | File, number: int) -> str:
+    return f"data set {number}" if isinstance(source, AnnData) else source.path.stem

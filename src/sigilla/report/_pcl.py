@@ -1,32 +1,32 @@
+"""Reports on which perturbagen classes act alike, for one data set or a night's batch."""
+
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sigilla import get, tl
-from sigilla.errors import DataError
+from sigilla.errors import DataError, listed
 from sigilla.logging import logger
-from sigilla.report._facts import facts
-from sigilla.report._figures import pictures
-from sigilla.report._files import make_folder, write_all, write_csv
-from sigilla.report._held_out import N_FOLDS, PERTURBAGEN_KEYS, held_out
+from sigilla.report._index import write_index
 from sigilla.report._inputs import data_sets
-from sigilla.report._page import render
-from sigilla.report._provenance import provenance
+from sigilla.report._job import read_job
+from sigilla.report._pieces import pieces
+from sigilla.report._reports import Reports
+from sigilla.report._request import Request
+from sigilla.report._run import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import pandas as pd
-    from anndata import AnnData
+    import datetime as dt
+    from collections.abc import Mapping, Sequence
 
     from sigilla.report._inputs import DataSet, Source
+    from sigilla.report._pieces import Piece
+    from sigilla.report._run import Outcome
 
 
 def pcl_correlation(
     inputs: Source | Sequence[Source] | Mapping[str, Source],
-    out: str | Path,
+    out: str | Path | None = None,
     *,
     key: str = "svqvae",
     label_key: str | None = None,
@@ -38,21 +38,29 @@ def pcl_correlation(
     n_perm: int = 200,
     title: str | None = None,
     options: Mapping[str, Any] | None = None,
+    per: str | None = None,
+    release: Mapping[str, Any] | None = None,
+    n_jobs: int | None = None,
+    scheduler: str | None = None,
     random_state: int = 0,
     date: dt.date | Literal["today"] | None = "today",
     progress: bool | None = None,
-) -> list[Path]:
-    """Write a page that says which perturbagen classes act alike, and how far to trust it.
+) -> Reports:
+    """Write pages that say which perturbagen classes act alike, and how far to trust it.
 
     A data set that has no result under ``key`` is fitted with :func:`sigilla.tl.svqvae` first; the
-    AnnData given is left as it is.
+    AnnData given is left as it is. A report that is in its folder already, made from the same
+    content with the same arguments by the same version of sigilla, is kept and not made again:
+    a job that was interrupted goes on when it is started again.
 
     Parameters
     ----------
     inputs
-        An AnnData or the path of an ``.h5ad`` file, or several as a list, or as a dict by name.
+        An AnnData or the path of an ``.h5ad``, ``.gctx`` or ``.gct`` file, or several as a list,
+        or as a dict by name; or the path of a job file (``.toml``), which says all of this.
     out
-        Folder to write to; made where it does not exist. Several data sets get a folder each in it.
+        Folder to write to; made where it does not exist. Several data sets get a folder each in it
+        and share an index page. ``None`` is the folder that the job file names.
     key
         Name of the result.
     label_key
@@ -74,25 +82,43 @@ def pcl_correlation(
         Heading of the page; the data set's name by default.
     options
         Options of :func:`sigilla.tl.svqvae`, for data that are not fitted yet.
+    per
+        Column of ``obs``, such as ``"cell_id"``: beside the report on the whole data set, one on
+        the signatures of each of its values, fitted to these alone. A value without two classes
+        of five signatures is skipped.
+    release
+        Tables of the release that ``.gctx`` files belong to: arguments of
+        :func:`sigilla.io.read_lincs`, such as ``{"sig_info": path, "classes": path}``.
+    n_jobs
+        Processes to make reports in, where there are several; ``None`` is one for each core, 1 is
+        this process alone.
+    scheduler
+        Address of a dask scheduler (``tcp://...``) whose workers make the reports; they must see
+        the same files.
     random_state
         Seed of the fit and of the splits.
     date
-        Date to print; ``None`` prints none, so that the same data give the same page.
+        Date to print; ``None`` prints none and keeps no times, so that the same data give the same
+        files.
     progress
-        Show bars; ``None`` on a terminal or in a notebook only.
+        Show bars of the fits, where one report is made; ``None`` on a terminal or in a notebook
+        only.
 
     Returns
     -------
-    The page of each data set, ``report.html``. Beside it lie ``code_correlation.csv``,
-    ``nearest_codes.csv``, ``top_genes.csv`` (where there are genes) and ``fitted.h5ad``. All files
-    are written in full before the first takes its name.
+    The page of each report, ``report.html``, in a list with a ``table`` of what became of each
+    data set (:class:`Reports`). Beside the page lie its tables as CSV files, ``fitted.h5ad``, and
+    ``piece.json``, which says what they were made from. All files are written in full before the
+    first takes its name.
 
     Raises
     ------
     FileError
-        An input is not there or not readable; ``out`` cannot be written.
+        An input is not there or not readable; ``out`` cannot be written; no scheduler answers.
     KeyError, DataError, ValueError
         As :func:`sigilla.tl.svqvae` and :func:`sigilla.get.code_correlation`. Nothing is written.
+        Of several data sets, one that fails is logged and named with its reason on the index and
+        in ``table``, and the others are reported; ``DataError`` if none is left.
 
     References
     ----------
@@ -110,110 +136,80 @@ def pcl_correlation(
     ...     page.name
     'report.html'
     """
-    if n_genes < 1:
-        raise ValueError(f"n_genes={n_genes!r} must be at least 1")
-    if n_splits is not None and not 0 <= n_splits <= N_FOLDS:
-        raise ValueError(f"n_splits={n_splits!r} must lie between 0 and {N_FOLDS}")
-    found = data_sets(inputs)
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise DataError(f"out={str(out)!r} is a file; name a folder")
-    pages = []
-    for data_set in found:
-        logger.info("Report on %s", data_set.name)
-        adata = data_set.read()
-        if key not in adata.uns:
-            adata = tl.svqvae(
-                adata,
-                label_key or "pcl",
-                layer=layer,
-                key_added=key,
-                random_state=random_state,
-                progress=progress,
-                copy=True,
-                **(options or {}),
-            )
-        _require_label(adata, key, label_key)
-        files = _contents(
-            adata,
-            data_set,
-            key=key,
-            space=space,
-            n_genes=n_genes,
-            n_splits=n_splits,
-            n_boot=n_boot,
-            n_perm=n_perm,
-            title=title or data_set.name,
-            random_state=random_state,
-            date=dt.datetime.now(tz=dt.UTC).date() if date == "today" else date,
-            progress=progress,
-        )
-        folder = out if len(found) == 1 else out / data_set.folder
-        make_folder(folder)
-        write_all(folder, files)
-        pages.append(folder / "report.html")
-    return pages
-
-
-def _require_label(adata: AnnData, key: str, label_key: str | None) -> None:
-    fitted = adata.uns[key].get("params", {}).get("label_key")
-    if label_key is not None and fitted is not None and str(fitted) != label_key:
-        raise DataError(
-            f"label_key={label_key!r}, but key={key!r} was fitted to obs[{str(fitted)!r}]; leave "
-            "label_key out, or name another key to fit again"
-        )
-
-
-def _contents(
-    adata: AnnData,
-    data_set: DataSet,
-    *,
-    key: str,
-    space: str | None,
-    n_genes: int,
-    n_splits: int | None,
-    n_boot: int,
-    n_perm: int,
-    title: str,
-    random_state: int,
-    date: dt.date | None,
-    progress: bool | None,
-) -> dict[str, Callable[[Path], object]]:
-    """What to write under which name; the page comes first and is renamed last."""
-    # What the page is about must be there before anything is refitted.
-    get.code_correlation(adata, key, space=space)
-    adata = _with_statistics(
-        adata, key, space=space, n_boot=n_boot, n_perm=n_perm, random_state=random_state
-    )
-    measured = held_out(adata, key, n_splits=n_splits, random_state=random_state, progress=progress)
-    told = facts(adata, key, space=space, n_genes=n_genes, measured=measured)
-    page = render(
+    request = Request(
+        key=key,
+        label_key=label_key,
+        layer=layer,
+        space=space,
+        n_genes=n_genes,
+        n_splits=n_splits,
+        n_boot=n_boot,
+        n_perm=n_perm,
         title=title,
-        told=told,
-        measured=measured,
-        drawn=pictures(adata, key, told),
-        origin=provenance(adata, data_set, key=key, random_state=random_state, date=date),
-        method=str(adata.uns[key]["method"]),
-        files=[*told.tables, "fitted.h5ad"],
+        options=options or {},
+        per=per,
+        random_state=random_state,
+        date=date,
     )
-    files: dict[str, Callable[[Path], object]] = {
-        "report.html": lambda path: path.write_text(page, encoding="utf-8"),
-        "fitted.h5ad": adata.write_h5ad,
-    }
-    for name, table in told.tables.items():
-        files[name] = _csv(table, index=table.index.name is not None)
-    return files
+    if n_jobs is not None and n_jobs < 1:
+        raise ValueError(f"n_jobs={n_jobs!r} must be at least 1, or None for one per core")
+    found, folder = _asked(inputs, out, request, release or {})
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"out={str(folder)!r} is a file; name a folder")
+    single = len(found) == 1 and found[0].request.per is None
+    todo = [
+        piece
+        for data_set in found
+        for piece in pieces(data_set, folder if single else folder / data_set.folder)
+    ]
+    outcomes = run(todo, n_jobs=n_jobs, scheduler=scheduler, progress=progress)
+    if single:
+        if outcomes[0].error is not None:
+            raise outcomes[0].error
+        return Reports(outcomes)
+    return _indexed(folder, todo, outcomes, request)
 
 
-def _with_statistics(adata: AnnData, key: str, **options: Any) -> AnnData:
-    """The data with intervals and p-values, where there are classes to resample."""
-    stored = adata.uns[key]
-    label_key = stored["params"].get("label_key")
-    if "code_correlation_stats" in stored or label_key is None or str(label_key) not in adata.obs:
-        return adata
-    unit = next((column for column in PERTURBAGEN_KEYS if column in adata.obs), None)
-    return tl.code_correlation(adata, key, unit=unit, copy=True, **options)
+def _asked(
+    inputs: Source | Sequence[Source] | Mapping[str, Source],
+    out: str | Path | None,
+    request: Request,
+    release: Mapping[str, Any],
+) -> tuple[list[DataSet], Path]:
+    """The data sets and the folder to write to, told by the arguments or by a job file."""
+    job_file = _job_file(inputs)
+    if job_file is None:
+        if out is None:
+            raise DataError("out=None: name a folder to write to")
+        return data_sets(inputs, request, release), Path(out)
+    told_twice = [*request.changed(), *(["release"] if release else [])]
+    if set(told_twice) - {"date"}:
+        raise DataError(f"{listed(told_twice)}: with a job file, say it in {job_file.name}")
+    job = read_job(job_file, date=request.date)
+    if out is None and job.out is None:
+        raise DataError(f'{job_file.name} names no folder; add out = "reports", or give out')
+    return job.data_sets, Path(out or job.out)
 
 
-def _csv(table: pd.DataFrame, *, index: bool) -> Callable[[Path], object]:
-    return lambda path: write_csv(table, path, index=index)
+def _job_file(inputs: Source | Sequence[Source] | Mapping[str, Source]) -> Path | None:
+    given = inputs if isinstance(inputs, list | tuple) else [inputs]
+    files = [Path(f) for f in given if isinstance(f, str | Path) and Path(f).suffix == ".toml"]
+    if files and len(given) > 1:
+        raise DataError(f"inputs: the job file {files[0].name!r} goes alone; give one at a time")
+    return files[0] if files else None
+
+
+def _indexed(
+    folder: Path, todo: Sequence[Piece], outcomes: Sequence[Outcome], request: Request
+) -> Reports:
+    lost = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in lost:
+        logger.error("%s: %s", outcome.name, outcome.reason)
+    checksums = {piece.data_set.name: piece.checksums for piece in todo}
+    reports = Reports(outcomes, write_index(folder, outcomes, checksums, date=request.day()))
+    if not reports:
+        raise DataError(
+            f"no report could be made, {len(lost)} failed; the first, {lost[0].name!r}: "
+            f"{lost[0].reason}"
+        )
+    return reports

@@ -11,41 +11,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sigilla.batches import read_observations
+from sigilla.report._inputs import File
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from anndata import AnnData
 
-    from sigilla.report._inputs import DataSet
+    from sigilla.report._pieces import Piece
 
 _PACKAGES = ("sigilla", "torch", "numpy", "anndata", "scikit-learn", "matplotlib")
 
 
-def provenance(
-    adata: AnnData,
-    data_set: DataSet,
-    *,
-    key: str,
-    random_state: int,
-    date: dt.date | None,
-) -> list[tuple[str, list[tuple[str, str]]]]:
+def provenance(adata: AnnData, piece: Piece) -> list[tuple[str, list[tuple[str, str]]]]:
     """Titled lists of name and value."""
-    stored = adata.uns[key]
+    request = piece.data_set.request
+    stored = adata.uns[request.key]
     params = {str(k): _text(v) for k, v in stored["params"].items()}
-    source = [("Name", data_set.name)]
-    checksum = data_set.sha256()
-    if checksum is not None:
-        source += [("File", data_set.source.name), ("SHA-256 of the file", checksum)]
-    source.append(("SHA-256 of the matrix (float32)", _matrix_digest(adata, params)))
-    software = [("Python", platform.python_version()), *((p, version(p)) for p in _PACKAGES)]
-    software.append(("sigilla that fitted", str(stored["version"])))
-    made = [("Seed of splits", str(random_state))]
-    if date is not None:
-        made.insert(0, ("Date", date.isoformat()))
+    software = [*software_versions(), ("sigilla that fitted", str(stored["version"]))]
+    made = [("Seed of splits", str(request.random_state))]
+    if (day := request.day()) is not None:
+        made.insert(0, ("Date", day.isoformat()))
     told = adata.uns.get("provenance")
     parts = [
-        ("Input", source),
+        ("Input", [*_source(piece), ("SHA-256 of the matrix (float32)", _digest(adata, params))]),
         ("The data's own account", _flat(told) if isinstance(told, Mapping) else []),
         ("Model", [("method", str(stored["method"])), *params.items()]),
         ("Software", software),
@@ -54,7 +41,26 @@ def provenance(
     return [(title, rows) for title, rows in parts if rows]
 
 
-def _matrix_digest(adata: AnnData, params: Mapping[str, str]) -> str:
+def software_versions() -> list[tuple[str, str]]:
+    """Python and the packages that decide the numbers."""
+    return [("Python", platform.python_version()), *((p, version(p)) for p in _PACKAGES)]
+
+
+def _source(piece: Piece) -> list[tuple[str, str]]:
+    rows = [("Name", piece.data_set.name)]
+    if piece.value is not None:
+        rows.append((f"Signatures of {piece.data_set.request.per}", piece.value))
+    source = piece.data_set.source
+    if isinstance(source, File):
+        rows.append(("File", source.path.name))
+        for name, checksum in piece.checksums.items():
+            what = "the file" if name == source.path.name else name
+            rows.append((f"SHA-256 of {what}", checksum))
+        rows += [(name, _text(value)) for name, value in source.described().items()]
+    return rows
+
+
+def _digest(adata: AnnData, params: Mapping[str, str]) -> str:
     seen = read_observations(adata, layer=params.get("layer"), use_rep=params.get("use_rep"))
     return hashlib.sha256(np.ascontiguousarray(seen.x)).hexdigest()
 
