@@ -52,3 +52,8 @@ def if_pvalue(key: str) -> str:
 def quality(key: str, measure: str) -> str:
     """The ``obs`` key of a measure of signature quality."""
     return measure if key == "signature_quality" else f"{key}_{measure}"
+
+
+def held_out(key: str, split: str) -> str:
+    """The ``obs`` key of the class that cross-validation by a split gave while left out."""
+    return f"{key}_{split}"

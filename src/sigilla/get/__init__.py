@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sigilla.get._classification import calibration, classification, confusion
 from sigilla.get._codes import class_summary, code_correlation, nearest_codes
 from sigilla.get._correlation import code_correlation_stats
 from sigilla.get._genes import prototypes, top_genes
@@ -9,9 +10,12 @@ from sigilla.get._training import best_epoch, history, model
 
 __all__ = [
     "best_epoch",
+    "calibration",
     "class_summary",
+    "classification",
     "code_correlation",
     "code_correlation_stats",
+    "confusion",
     "history",
     "model",
     "nearest_codes",

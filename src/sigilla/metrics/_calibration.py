@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 _BINS = ("width", "mass")
 
 
-class Reliability(NamedTuple):
-    """Bins of confidence, those without an observation left out.
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Bins of confidence, those without an answer left out.
 
     Attributes
     ----------
@@ -26,7 +28,7 @@ class Reliability(NamedTuple):
     accuracy
         Share of right answers in it.
     count
-        Observations in it.
+        Answers in it.
     """
 
     confidence: Floats

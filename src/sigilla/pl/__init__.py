@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from sigilla.pl._calibration import calibration
+from sigilla.pl._confusion import confusion
 from sigilla.pl._graph import code_graph
 from sigilla.pl._heatmap import code_heatmap
 from sigilla.pl._history import history
 from sigilla.pl._influential import influential_features
 from sigilla.pl._prototypes import prototypes
 
-__all__ = ["code_graph", "code_heatmap", "history", "influential_features", "prototypes"]
+__all__ = [
+    "calibration",
+    "code_graph",
+    "code_heatmap",
+    "confusion",
+    "history",
+    "influential_features",
+    "prototypes",
+]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sigilla.models import METHODS
 from sigilla.tl._class_enrichment import class_enrichment
+from sigilla.tl._classify import classify
 from sigilla.tl._code_correlation import code_correlation
 from sigilla.tl._connectivity import connectivity
 from sigilla.tl._fit import verb
@@ -23,6 +24,7 @@ globals().update({name: verb(method) for name, method in METHODS.items()})
 
 __all__ = [  # noqa: PLE0604 - the registry's keys are strings
     "class_enrichment",
+    "classify",
     "code_correlation",
     "connectivity",
     "generate",

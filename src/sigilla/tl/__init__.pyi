@@ -8,6 +8,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from sigilla.tl._class_enrichment import class_enrichment as class_enrichment
+from sigilla.tl._classify import classify as classify
 from sigilla.tl._code_correlation import code_correlation as code_correlation
 from sigilla.tl._connectivity import connectivity as connectivity
 from sigilla.tl._generate import generate as generate
