@@ -5,6 +5,7 @@ from __future__ import annotations
 from sigilla.get._classification import calibration, classification, confusion
 from sigilla.get._codes import class_summary, code_correlation, nearest_codes
 from sigilla.get._correlation import code_correlation_stats
+from sigilla.get._gene_sets import gene_sets
 from sigilla.get._genes import prototypes, top_genes
 from sigilla.get._training import best_epoch, history, model
 
@@ -15,6 +16,7 @@ __all__ = [
     "classification",
     "code_correlation",
     "code_correlation_stats",
+    "gene_sets",
     "confusion",
     "history",
     "model",

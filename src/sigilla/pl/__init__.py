@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sigilla.pl._gene_sets import gene_sets
 from sigilla.pl._calibration import calibration
 from sigilla.pl._confusion import confusion
 from sigilla.pl._graph import code_graph
@@ -13,7 +14,7 @@ from sigilla.pl._prototypes import prototypes
 __all__ = [
     "calibration",
     "code_graph",
-    "code_heatmap",
+    "code_heatmap",  "gene_sets",
     "confusion",
     "history",
     "influential_features",

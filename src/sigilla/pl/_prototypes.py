@@ -79,7 +79,7 @@ def prototypes(
             raise ValueError(unknown_name("classes", name, table.columns))
     table = table if classes is None else table[list(classes)]
     shown, symbol = _most_moved(adata, key, table, n_genes, gene_symbols)
-    rows, columns = _by_similarity(shown), _by_similarity(shown.T)
+    rows, columns = by_similarity(shown), by_similarity(shown.T)
     shown = shown.iloc[rows, columns]
     width = 0.145 * shown.shape[1]
     height = float(np.clip(3 / len(shown), 0.16, 0.3)) * len(shown)
@@ -110,7 +110,7 @@ def _most_moved(
     return table.loc[top["gene"]].T, [str(s) for s in top["symbol"]]
 
 
-def _by_similarity(rows: pd.DataFrame) -> list[int]:
+def by_similarity(rows: pd.DataFrame) -> list[int]:
     if len(rows) < 3 or rows.shape[1] < 2:
         return list(range(len(rows)))
     values = rows.to_numpy(dtype=np.float64)

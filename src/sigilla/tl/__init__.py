@@ -11,6 +11,7 @@ from sigilla.tl._classify import classify
 from sigilla.tl._code_correlation import code_correlation
 from sigilla.tl._connectivity import connectivity
 from sigilla.tl._fit import verb
+from sigilla.tl._gene_sets import gene_sets
 from sigilla.tl._generate import generate
 from sigilla.tl._ifpca import ifpca
 from sigilla.tl._ifvae import ifvae
@@ -27,6 +28,7 @@ __all__ = [  # noqa: PLE0604 - the registry's keys are strings
     "classify",
     "code_correlation",
     "connectivity",
+    "gene_sets",
     "generate",
     "ifpca",
     "ifvae",

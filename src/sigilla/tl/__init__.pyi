@@ -11,6 +11,7 @@ from sigilla.tl._class_enrichment import class_enrichment as class_enrichment
 from sigilla.tl._classify import classify as classify
 from sigilla.tl._code_correlation import code_correlation as code_correlation
 from sigilla.tl._connectivity import connectivity as connectivity
+from sigilla.tl._gene_sets import gene_sets as gene_sets
 from sigilla.tl._generate import generate as generate
 from sigilla.tl._ifpca import ifpca as ifpca
 from sigilla.tl._ifvae import ifvae as ifvae
