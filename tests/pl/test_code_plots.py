@@ -197,3 +197,58 @@ def test_nothing_drawn_is_cut_off(plot, adata):
 def test_plotting_loads_no_torch():
     code = "import sys, sigilla.pl; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def tested(adata):
+    """Of all pairs only the first two classes are significantly correlated."""
+    qvalue = np.full((8, 8), 0.4)
+    qvalue[0, 1] = qvalue[1, 0] = 0.03
+    np.fill_diagonal(qvalue, np.nan)
+    qvalue[2, 3] = qvalue[3, 2] = np.nan
+    stats = {"qvalue": qvalue, "params": {"space": "genes"}}
+    adata.uns["svqvae"]["code_correlation_stats"] = stats
+    return adata
+
+
+def starred(ax):
+    return [t for t in ax.texts if t.get_text().endswith("*")]
+
+
+def test_significant_pairs_have_a_star_beside_the_number(tested):
+    ax = sg.pl.code_heatmap(tested)
+    order = rows(ax)
+    at = {
+        (order[round(t.get_position()[1])], order[round(t.get_position()[0])]) for t in starred(ax)
+    }
+    assert at == {("a", "b"), ("b", "a")}
+    for other in ({"fdr": None}, {"fdr": 0.01}, {"space": "latent"}):
+        assert not starred(sg.pl.code_heatmap(tested, **other))
+
+
+def test_significant_pairs_have_a_dot_where_numbers_have_no_room(coded):
+    adata = coded(np.random.default_rng(0).normal(size=(20, 9)), [f"c{i}" for i in range(20)])
+    qvalue = np.ones((20, 20))
+    qvalue[3, 7] = qvalue[7, 3] = 0.01
+    adata.uns["svqvae"]["code_correlation_stats"] = {
+        "qvalue": qvalue,
+        "params": {"space": "genes"},
+    }
+    ax = sg.pl.code_heatmap(adata)
+    (dots,) = [c for c in ax.collections if len(c.get_offsets()) == 2]
+    order = rows(ax)
+    assert {tuple(order[round(v)] for v in xy) for xy in dots.get_offsets()} == {
+        ("c3", "c7"),
+        ("c7", "c3"),
+    }
+
+
+def test_significant_arrows_have_a_star(tested):
+    nearest = sg.get.nearest_codes(tested)
+    i, j = (list("abcdefgh").index(name) for name in nearest.loc[0, ["code", "nearest"]])
+    qvalue = tested.uns["svqvae"]["code_correlation_stats"]["qvalue"]
+    qvalue[...] = 1
+    qvalue[i, j] = qvalue[j, i] = 0.03
+    (star,) = starred(sg.pl.code_graph(tested))
+    assert star.get_text() == f"{1 - nearest.loc[0, 'distance']:.2f}*"
+    assert not starred(sg.pl.code_graph(tested, fdr=None))

@@ -106,7 +106,7 @@ def test_links_lead_to_parts_of_the_page_or_files_beside_it(page, folder):
 
 def test_pictures_are_whole_have_words_and_no_script(page, simulated):
     images = page.all("img")
-    assert len(images) == 4
+    assert len(images) == 5
     for image in images:
         assert len(image["alt"]) > 20
         svg = base64.b64decode(image["src"].partition(",")[2]).decode()

@@ -7,7 +7,7 @@ from matplotlib.path import Path as Curve
 
 from sigilla import get
 from sigilla.pl._figure import BLUE, GREY, TEXT, drawing, readable, saved, size_of
-from sigilla.pl._heatmap import SPACE_LABEL
+from sigilla.pl._heatmap import SPACE_LABEL, significant_pairs
 from sigilla.pl._trees import FONT, lay_out
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def code_graph(
     key: str = "svqvae",
     *,
     space: Literal["genes", "latent"] | None = None,
+    fdr: float | None = 0.05,
     ax: Axes | None = None,
     save: str | Path | None = None,
 ) -> Axes:
@@ -41,6 +42,9 @@ def code_graph(
         Name of the result.
     space
         Where to correlate; see :func:`sigilla.get.code_correlation`.
+    fdr
+        Put a star at correlations that are significant at this false discovery rate, where
+        :func:`sigilla.tl.code_correlation` has said so; ``None`` puts none.
     ax
         Axes to draw in; by default a new figure whose size follows the number of classes.
     save
@@ -75,6 +79,8 @@ def code_graph(
     shown = dict(zip(names, readable(names, width=60), strict=True))
     layout = lay_out(edges, [shown[c] for c in edges["code"]])
     used = str(adata.uns[key]["correlation_space"]) if space is None else space
+    sure = significant_pairs(adata, key, used, fdr)
+    starred = {(names[i], names[j]) for i, j in zip(*sure.nonzero(), strict=True)}
     with drawing(ax, layout.width, layout.height) as main:
         width, height = size_of(main)
         scale = min(width / layout.width, height / layout.height)
@@ -84,7 +90,7 @@ def code_graph(
         main.set_axis_off()
         main.set_title(
             f"arrow: to the most similar class; number: {SPACE_LABEL[used]}; "
-            "shaded: each other's nearest",
+            f"shaded: each other's nearest{f'; *: q ≤ {fdr:g}' if starred else ''}",
             fontsize=8,
             loc="left",
         )
@@ -94,7 +100,9 @@ def code_graph(
             source, target = layout.nodes[edge.code], layout.nodes[edge.nearest]
             mutual = source.paired and target.paired
             if not mutual or source.x < target.x:
-                _arrow(main, source, target, 1 - edge.distance, scale, both=mutual)
+                text = f"{1 - edge.distance:.2f}".replace("-", "\N{MINUS SIGN}")
+                text += "*" if (edge.code, edge.nearest) in starred else ""
+                _arrow(main, source, target, 1 - edge.distance, text, scale, both=mutual)
     return saved(main, save)
 
 
@@ -123,7 +131,9 @@ def _box(ax: Axes, node: Node, scale: float) -> None:
     )
 
 
-def _arrow(ax: Axes, source: Node, target: Node, r: float, scale: float, *, both: bool) -> None:
+def _arrow(
+    ax: Axes, source: Node, target: Node, r: float, text: str, scale: float, *, both: bool
+) -> None:
     side = 1 if target.x > source.x else -1
     start = (source.x + side * source.width / 2, source.y)
     end = (target.x - side * target.width / 2, target.y)
@@ -149,7 +159,7 @@ def _arrow(ax: Axes, source: Node, target: Node, r: float, scale: float, *, both
     ax.text(
         (start[0] + end[0]) / 2 if both else start[0] + side * 0.55 * _NUMBER,
         start[1],
-        f"{r:.2f}".replace("-", "\N{MINUS SIGN}"),
+        text,
         ha="center",
         va="center",
         fontsize=0.75 * FONT * scale,

@@ -41,6 +41,7 @@ def code_heatmap(
     space: Literal["genes", "latent"] | None = None,
     cluster: bool = True,
     annotate: bool | pd.DataFrame = True,
+    fdr: float | None = 0.05,
     ax: Axes | None = None,
     save: str | Path | None = None,
 ) -> Axes:
@@ -62,6 +63,9 @@ def code_heatmap(
         their own code (:func:`sigilla.get.class_summary`). A table of your own, indexed by class,
         makes a bar of each column: whole numbers as counts, on a log scale, and others as
         fractions of 1.
+    fdr
+        Mark pairs whose correlation is significant at this false discovery rate, where
+        :func:`sigilla.tl.code_correlation` has said so; ``None`` marks none.
     ax
         Axes to draw in; tree, bars and colour bar are put around it. By default a new figure whose
         size follows the number of classes.
@@ -94,15 +98,26 @@ def code_heatmap(
     side = len(table) * float(np.clip(6 / len(table), 0.17, 0.55))
     with drawing(ax, side, side) as main:
         pitch = min(size_of(main)) / len(table)
-        image = _cells(main, table.iloc[order, order], pitch)
+        sure = significant_pairs(adata, key, used, fdr)
+        image = _cells(main, table.iloc[order, order], sure[np.ix_(order, order)], pitch)
         if tree is not None:
             _tree(main, tree, pitch)
         right = 1.02
         bars = _default_bars(adata, key) if annotate is True else annotate
         if bars is not False:
             right = _bars(main, bars.reindex(table.index).iloc[order], pitch)
-        _colour_bar(main, image, right, SPACE_LABEL[used])
+        note = f"{_mark(len(table))} q \N{LESS-THAN OR EQUAL TO} {fdr:g}" if sure.any() else ""
+        _colour_bar(main, image, right, SPACE_LABEL[used], note)
     return saved(main, save)
+
+
+def significant_pairs(adata: AnnData, key: str, space: str, fdr: float | None) -> NDArray[np.bool_]:
+    """Classes x classes in code order; nowhere true where nothing was tested in this space."""
+    stored = adata.uns[key]
+    stats = stored.get("code_correlation_stats")
+    if fdr is None or stats is None or str(stats["params"]["space"]) != space:
+        return np.zeros((len(stored["classes"]),) * 2, dtype=bool)
+    return np.asarray(np.nan_to_num(stats["qvalue"], nan=np.inf) <= fdr)
 
 
 def similarity_tree(r: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -113,7 +128,12 @@ def similarity_tree(r: NDArray[np.floating]) -> NDArray[np.float64]:
     return hierarchy.linkage(condensed, method="average", optimal_ordering=True)
 
 
-def _cells(ax: Axes, table: pd.DataFrame, pitch: float) -> AxesImage:
+def _mark(n_classes: int) -> str:
+    """What marks a significant pair: beside a number, or alone where there is no room for one."""
+    return "*" if n_classes <= _MAX_NUMBERED else "\N{BLACK CIRCLE}"
+
+
+def _cells(ax: Axes, table: pd.DataFrame, sure: NDArray[np.bool_], pitch: float) -> AxesImage:
     import matplotlib as mpl
 
     colours = mpl.colormaps[DIVERGING].with_extremes(bad=GREY)
@@ -129,9 +149,15 @@ def _cells(ax: Axes, table: pd.DataFrame, pitch: float) -> AxesImage:
             if np.isfinite(value):
                 colour = "white" if abs(value) > 0.65 else INK
                 text = f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+                text += _mark(len(table)) if sure[row, column] else ""
                 ax.text(
                     column, row, text, ha="center", va="center", color=colour, fontsize=size * 0.8
                 )
+    elif sure.any():
+        # Black on white shows on every colour of the scale.
+        row, column = np.nonzero(sure)
+        dot = {"marker": "o", "s": (pitch * 72 * 0.3) ** 2, "linewidths": pitch * 3}
+        ax.scatter(column, row, color="black", edgecolors="white", **dot)
     return image
 
 
@@ -190,7 +216,7 @@ def _bar_panel(ax: Axes, left: float, width: float, title: str) -> Axes:
     return panel
 
 
-def _colour_bar(ax: Axes, image: AxesImage, left: float, label: str) -> None:
+def _colour_bar(ax: Axes, image: AxesImage, left: float, label: str, note: str) -> None:
     inch = 1 / _side(ax)
     height = min(2.0 * inch, 1.0)
     panel = ax.inset_axes((left + 0.12 * inch, 1 - height, 0.12 * inch, height))
@@ -198,6 +224,7 @@ def _colour_bar(ax: Axes, image: AxesImage, left: float, label: str) -> None:
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7, length=2)
     bar.outline.set_visible(False)
+    panel.text(0, -0.06, note, transform=panel.transAxes, va="top", fontsize=8)
 
 
 def _side(ax: Axes) -> float:

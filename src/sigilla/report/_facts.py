@@ -33,6 +33,7 @@ class Facts:
     classes: pd.DataFrame
     pairs: Pairs
     genes: pd.DataFrame | None
+    accuracy: pd.DataFrame | None
     composition: list[tuple[str, str]]
     cell_lines: list[tuple[str, int]]
     summary: list[str]
@@ -69,6 +70,7 @@ def facts(
         classes=classes,
         pairs=found,
         genes=_genes(adata, key, n_genes),
+        accuracy=measured.by_class if isinstance(measured, HeldOut) else None,
         composition=_composition(adata, key, classes),
         cell_lines=_cell_lines(adata),
         summary=[
@@ -90,7 +92,7 @@ def _classes(adata: AnnData, key: str, space: str, measured: HeldOut | str) -> p
     size = get.class_summary(adata, key)
     table["n"] = size["n"].reindex(table["class"]).to_numpy()
     table["n_nearest"] = size["n_nearest"].reindex(table["class"]).to_numpy()
-    right = measured.by_class if isinstance(measured, HeldOut) else pd.Series(dtype=float)
+    right = measured.by_class["value"] if isinstance(measured, HeldOut) else pd.Series(dtype=float)
     table["held_out_accuracy"] = right.reindex(table["class"]).to_numpy(dtype=float)
     return table
 

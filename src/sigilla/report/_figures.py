@@ -61,6 +61,11 @@ def pictures(adata: AnnData, key: str, facts: Facts) -> dict[str, Picture]:
             "Heatmap of decoded values, classes by their most changed genes; the table of genes "
             "and top_genes.csv hold the largest.",
         )
+    found["quality"] = _picture(
+        lambda: pl.class_quality(adata, key, accuracy=facts.accuracy),
+        f"Signatures with the label of each of {k} classes and nearest to its code, and how well "
+        "they are told; the table of classes holds the numbers.",
+    )
     if len(adata.uns[key]["history"]):
         found["history"] = _picture(
             lambda: pl.history(adata, key), "Losses and accuracy by epoch of training."
@@ -73,6 +78,8 @@ def _bars(facts: Facts) -> pd.DataFrame | bool:
     if not table["n"].any():
         return True
     bars = {"signatures": table["n"]}
+    if facts.pairs.unit == "perturbagen":
+        bars = {"perturbagens": facts.pairs.sizes.reindex(table.index)} | bars
     if table["held_out_accuracy"].notna().any():
         bars["% right, held out"] = table["held_out_accuracy"]
     return pd.DataFrame(bars)

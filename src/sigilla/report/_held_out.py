@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from pandas.core.groupby.generic import SeriesGroupBy
 
 N_FOLDS = 5
 # A class with fewer observations than folds is trained on, but never asked about.
@@ -41,14 +42,14 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What was measured, on how many, and how."""
+    """What was measured, on how many, and how; ``by_class`` holds the accuracy of each class."""
 
     accuracies: tuple[Accuracy, ...]
     n: int
     n_splits: int
     n_classes: int
     small: tuple[str, ...]
-    by_class: pd.Series
+    by_class: pd.DataFrame
     shared_perturbagens: float | None
 
 
@@ -191,9 +192,15 @@ def _summary(
         n_splits=n_splits,
         n_classes=n_classes,
         small=small,
-        by_class=by_class[methods[0]],
+        by_class=_own_by_class(right[methods[0]].groupby(truth)),
         shared_perturbagens=float(answers["known"].mean()) if "known" in answers else None,
     )
+
+
+def _own_by_class(right: SeriesGroupBy) -> pd.DataFrame:
+    """``n``, ``value``, ``low`` and ``high`` of the nearest code."""
+    found = {name: (len(one), *_wilson(int(one.sum()), len(one))) for name, one in right}
+    return pd.DataFrame.from_dict(found, orient="index", columns=["n", "value", "low", "high"])
 
 
 def _wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float, float]:

@@ -49,6 +49,7 @@ class PairTable:
     rows: list[Row]
     choices: list[tuple[str, str]]
     n_tested: int
+    n_significant: int
     method: str
     fdr: float = FDR
 
@@ -75,6 +76,7 @@ def pair_table(found: Pairs) -> PairTable:
         rows=rows,
         choices=[*choices, ("", f"all pairs ({len(rows):,})")] if len(rows) > _FEW else [],
         n_tested=int(table["qvalue"].notna().sum()) if found.tested else 0,
+        n_significant=int(table["significant"].sum()) if found.tested else 0,
         method=_method(found) if found.tested else "",
     )
 
@@ -88,10 +90,10 @@ def _columns(found: Pairs) -> list[Column]:
         Column("high", "to", signed),
         Column("pvalue", "p", pvalue, down=False),
         Column("qvalue", "q", pvalue, down=False),
-        Column("n_a", f"{found.unit}s", whole),
-        Column("n_b", "of the second", whole),
+        Column("n_a", "n, first", whole),
+        Column("n_b", "n, second", whole),
         Column("r_means", "r of means", signed),
-        Column("significant", "signif\N{SOFT HYPHEN}icant", _yes, number=False),
+        Column("significant", f"q \N{LESS-THAN OR EQUAL TO} {percent(FDR)}", _yes, number=False),
         Column("nearest", "nearest", _yes, number=False),
     ]
 

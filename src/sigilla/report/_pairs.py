@@ -123,11 +123,16 @@ def _significant(found: Pairs, significant: pd.DataFrame, n_tested: int) -> list
         ),
         (
             f"Significant means: {found.unit}s of the two classes share more of their profile "
-            f"than groups of {found.unit}s drawn by chance do, so that others of the same classes "
-            "should show it again. About one in twenty such pairs may be a false alarm."
+            f"than groups of {found.unit}s drawn by chance do{_opposed(significant)}, so that "
+            "others of the same classes should show it again. About one in twenty such pairs may "
+            "be a false alarm."
         ),
         _beside_means(found),
     ]
+
+
+def _opposed(significant: pd.DataFrame) -> str:
+    return ", or oppose each other more where r is negative" if any(significant["r"] < 0) else ""
 
 
 def _pair(found: Pairs, row: Mapping[str, Any]) -> str:
