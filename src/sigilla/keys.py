@@ -57,3 +57,13 @@ def quality(key: str, measure: str) -> str:
 def held_out(key: str, split: str) -> str:
     """The ``obs`` key of the class that cross-validation by a split gave while left out."""
     return f"{key}_{split}"
+
+
+def unknown(key: str) -> str:
+    """The ``obs`` key of whether a signature belongs to no class, and the ``uns`` key of how."""
+    return f"{key}_unknown"
+
+
+def unknown_pvalue(key: str) -> str:
+    """The ``obs`` key of the p-value behind it."""
+    return f"{key}_unknown_pvalue"

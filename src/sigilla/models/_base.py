@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 _FORMAT = "sigilla-model-1"
+# Buffers of this name are no part of the network: what left-out observations looked like.
+HELD_OUT = "held_out_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,14 @@ class Model(nn.Module, ABC):
         mean: Tensor = standardise.mean
         return mean
 
+    def held_out(self) -> dict[str, np.ndarray]:
+        """What observations looked like that refits had not seen; empty without calibration."""
+        return {
+            name.removeprefix(HELD_OUT): buffer.cpu().numpy()
+            for name, buffer in self.named_buffers(recurse=False)
+            if name.startswith(HELD_OUT)
+        }
+
     # -- state ----------------------------------------------------------------------------------
     def state(self) -> dict[str, np.ndarray]:
         """Weights and buffers as arrays on the host."""
@@ -181,7 +191,10 @@ class Model(nn.Module, ABC):
             classes=description["classes"],
             var_names=var_names,
         )
-        model.load_state_dict({k: torch.as_tensor(np.asarray(v)) for k, v in weights.items()})
+        tensors = {k: torch.as_tensor(np.asarray(v)) for k, v in weights.items()}
+        for name in filter(lambda name: name.startswith(HELD_OUT), tensors):
+            model.register_buffer(name, torch.empty_like(tensors[name]))
+        model.load_state_dict(tensors)
         return model.eval()
 
     def save(self, path: str | Path) -> Path:

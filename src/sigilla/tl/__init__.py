@@ -6,6 +6,7 @@ Every method in :data:`sigilla.models.METHODS` is a verb of the same name.
 from __future__ import annotations
 
 from sigilla.models import METHODS
+from sigilla.tl._calibrate import calibrate
 from sigilla.tl._class_enrichment import class_enrichment
 from sigilla.tl._classify import classify
 from sigilla.tl._code_correlation import code_correlation
@@ -16,6 +17,7 @@ from sigilla.tl._generate import generate
 from sigilla.tl._ifpca import ifpca
 from sigilla.tl._ifvae import ifvae
 from sigilla.tl._map_query import map_query
+from sigilla.tl._mark_unknown import mark_unknown
 from sigilla.tl._rank_targets import rank_targets
 from sigilla.tl._retrieve import retrieve
 
@@ -24,6 +26,7 @@ from sigilla.tl._retrieve import retrieve
 globals().update({name: verb(method) for name, method in METHODS.items()})
 
 __all__ = [  # noqa: PLE0604 - the registry's keys are strings
+    "calibrate",
     "class_enrichment",
     "classify",
     "code_correlation",
@@ -33,6 +36,7 @@ __all__ = [  # noqa: PLE0604 - the registry's keys are strings
     "ifpca",
     "ifvae",
     "map_query",
+    "mark_unknown",
     "rank_targets",
     "retrieve",
     *METHODS,

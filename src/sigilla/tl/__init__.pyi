@@ -7,6 +7,7 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from sigilla.tl._calibrate import calibrate as calibrate
 from sigilla.tl._class_enrichment import class_enrichment as class_enrichment
 from sigilla.tl._classify import classify as classify
 from sigilla.tl._code_correlation import code_correlation as code_correlation
@@ -16,6 +17,7 @@ from sigilla.tl._generate import generate as generate
 from sigilla.tl._ifpca import ifpca as ifpca
 from sigilla.tl._ifvae import ifvae as ifvae
 from sigilla.tl._map_query import map_query as map_query
+from sigilla.tl._mark_unknown import mark_unknown as mark_unknown
 from sigilla.tl._rank_targets import rank_targets as rank_targets
 from sigilla.tl._retrieve import retrieve as retrieve
 

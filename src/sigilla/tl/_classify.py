@@ -16,11 +16,12 @@ from sigilla.tl._contenders import (
     NEAREST_CODE,
     Pair,
     Task,
+    answers,
     check_configs,
     pairs_of,
-    run,
 )
 from sigilla.tl._folds import Folds, deal, units_of
+from sigilla.tl._parallel import run
 from sigilla.tl._scores import Answers, summary
 from sigilla.train import resolve_device
 
@@ -194,7 +195,7 @@ def classify(
         for folds in dealt.values()
         for f in range(n_splits)
     ]
-    done = run(jobs, n_jobs, progress)
+    done = run(answers, jobs, n_jobs=n_jobs, progress=progress, title="classify")
     for name, folds in dealt.items():
         by_fold = [next(done) for _ in range(n_splits)]
         found[name] = [

@@ -11,12 +11,11 @@ import numpy as np
 from sigilla.errors import unknown_name
 from sigilla.logging import logger
 from sigilla.models import METHODS
-from sigilla.settings import settings
 from sigilla.tl._store import embed
 from sigilla.train import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -97,18 +96,6 @@ class Task:
     configs: Mapping[str, Config]
     random_state: int
     device: str
-
-
-def run(jobs: list[Task], n_jobs: int, progress: bool | None) -> Iterator[Any]:
-    """The answers of all jobs, in their order, one after the other or in processes."""
-    from sklearn.utils.parallel import Parallel, delayed
-    from tqdm.auto import tqdm
-
-    wanted = settings.progress if progress is None else progress
-    found = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(answers)(job) for job in jobs)
-    # tqdm's own None: on a terminal or in a notebook only.
-    hidden = None if wanted is None else not wanted
-    return iter(tqdm(found, total=len(jobs), desc="classify", unit="fold", disable=hidden))
 
 
 def answers(task: Task) -> list[tuple[Indices, Floats | None]]:

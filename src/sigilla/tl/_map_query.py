@@ -82,13 +82,38 @@ def map_query(
     >>> query.obsm["svqvae_distances"].shape[1]
     3
     """
-    if not isinstance(reference, Model | AnnData):
-        raise TypeError(
-            f"reference={reference!r} is neither a fitted AnnData nor a model; read a file first, "
-            "with anndata.read_h5ad or sg.models.load"
-        )
-    model = reference if isinstance(reference, Model) else get.model(reference, key)
+    model = model_of(reference, key)
     where = resolve_device(device)
+    seen = read_query(query, model, layer=layer, gene_key=gene_key, min_overlap=min_overlap)
+    target = query.copy() if copy else query
+    params = {
+        "layer": layer,
+        "gene_key": gene_key,
+        "missing_genes": int((seen.columns < 0).sum()),
+    }
+    store(target, key_added or key, model.to(where), seen, params=params)
+    return target if copy else None
+
+
+def model_of(reference: AnnData | Model, key: str) -> Model:
+    """The model that a query is to be compared with."""
+    if isinstance(reference, Model):
+        return reference
+    if isinstance(reference, AnnData):
+        return get.model(reference, key)
+    raise TypeError(
+        f"reference={reference!r} is neither a fitted AnnData nor a model; read a file first, "
+        "with anndata.read_h5ad or sg.models.load"
+    )
+
+
+def read_query(
+    query: AnnData, model: Model, *, layer: str | None, gene_key: str | None, min_overlap: float
+) -> Observations:
+    """The query's matrix with the model's genes in its order, typical values for missing ones.
+
+    ``columns`` is -1 for a gene that is missing.
+    """
     if not 0 <= min_overlap <= 1:
         raise ValueError(f"min_overlap={min_overlap!r} must lie between 0 and 1")
     wanted, found = _match(query, model, gene_key, min_overlap)
@@ -105,16 +130,7 @@ def map_query(
             len(wanted),
             listed(np.asarray(wanted)[found < 0]),
         )
-    target = query.copy() if copy else query
-    params = {"layer": layer, "gene_key": gene_key, "missing_genes": missing}
-    store(
-        target,
-        key_added or key,
-        model.to(where),
-        Observations(x, model.var_names, found),
-        params=params,
-    )
-    return target if copy else None
+    return Observations(x, model.var_names, found)
 
 
 def _match(

@@ -1,0 +1,35 @@
+"""Jobs of cross-validation, one after the other or in processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from sigilla.settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def run(
+    work: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    *,
+    n_jobs: int,
+    progress: bool | None,
+    title: str,
+) -> Iterator[Result]:
+    """The results of all jobs, in their order, as they come.
+
+    Processes, not threads: fits fork and seed torch's one global stream of random numbers.
+    """
+    from sklearn.utils.parallel import Parallel, delayed
+    from tqdm.auto import tqdm
+
+    wanted = settings.progress if progress is None else progress
+    found = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(work)(job) for job in jobs)
+    # tqdm's own None: on a terminal or in a notebook only.
+    hidden = None if wanted is None else not wanted
+    return iter(tqdm(found, total=len(jobs), desc=title, unit="fold", disable=hidden))
