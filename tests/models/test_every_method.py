@@ -111,3 +111,17 @@ def test_constant_genes_and_large_values_are_no_trouble(method):
     history = fit(model, x, label)
     assert np.isfinite(history["loss"]).all()
     assert torch.isfinite(model.embed(torch.from_numpy(x)).latent).all()
+
+
+def test_half_precision_trains_to_the_quality_of_single_precision(method):
+    x, label = data()
+    values = {}
+    for precision in ("float32", "bfloat16"):
+        model = small(method, max_epochs=30, precision=precision)
+        history = fit(model, x, label)
+        values[precision] = min(history["val_loss"])
+        weights = model.state_dict().values()
+        assert all(w.dtype != torch.bfloat16 for w in weights)
+        assert model.embed(torch.from_numpy(x)).latent.dtype == torch.float32
+    assert values["bfloat16"] == pytest.approx(values["float32"], rel=0.05)
+    assert values["bfloat16"] != values["float32"]

@@ -69,6 +69,12 @@ class Config:
         "epoch's weights are restored.",
         at_least=1,
     )
+    precision: Literal["float32", "bfloat16"] = param(
+        "float32",
+        "Type of the network's matrix products in training. 'bfloat16' has a mantissa of 8 bits "
+        "and is several times faster on processors and cards that have units for it; weights, "
+        "distances to codes, losses and the stored results stay in 32 bits.",
+    )
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))

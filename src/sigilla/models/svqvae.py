@@ -12,7 +12,17 @@ from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 from sigilla.models import _base
 from sigilla.models._config import Config, param
 from sigilla.models._discriminant import class_means, discriminant, without_noise
-from sigilla.nn import LinearPlus, Scale, Standardise, squared_distances, straight_through
+from sigilla.nn import (
+    LinearPlus,
+    Scale,
+    Standardise,
+    Tanh,
+    pull,
+    squared_distances,
+    squared_error,
+    straight_through,
+    straight_through_linear,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,9 +116,9 @@ class SVQVAE(_base.Model):
         self.encoder: nn.Module
         self.decoder: nn.Module
         if self.is_published:
-            self.encoder = nn.Sequential(nn.Linear(n_features, c.n_latent), nn.Tanh())
+            self.encoder = nn.Sequential(nn.Linear(n_features, c.n_latent), Tanh())
             self.decoder = nn.Sequential(
-                nn.Linear(c.n_latent, n_features), nn.Tanh(), Scale(_PUBLISHED_RANGE)
+                nn.Linear(c.n_latent, n_features), Tanh(), Scale(_PUBLISHED_RANGE)
             )
             return
         self.standardise = Standardise(n_features)
@@ -177,40 +187,60 @@ class SVQVAE(_base.Model):
     def loss(self, batch: _base.Batch, *, phase: str) -> _base.Loss:
         del phase
         label = batch.label
-        z = self._encode(batch.x)
+        x = batch.x if self.is_published else self.standardise(batch.x)
+        z = self._latent(x)
         distances = squared_distances(z, self.codes)
         nearest = distances.argmin(dim=1)
         labelled = (label >= 0).to(z.dtype)
+        share = labelled / labelled.sum().clamp_min(1)
         target = torch.where(label >= 0, label, nearest)
-        own = self.codes[target]
+        own = F.embedding(target, self.codes)
+        apart = distances.detach().gather(1, target[:, None])[:, 0]
+        even = torch.full_like(apart, self.config.commitment_cost / z.numel())
         terms = {
-            "codebook": _mean((z.detach() - own).square().mean(dim=1), labelled),
-            "commitment": self.config.commitment_cost * (z - own.detach()).square().mean(),
+            "codebook": pull(own, z, apart, share / z.shape[1]),
+            "commitment": pull(z, own, apart, even),
         }
         entropy = _mean(F.cross_entropy(-distances, target, reduction="none"), labelled)
         metrics = {"accuracy": _mean((nearest == target).to(z.dtype), labelled)}
         if self.is_published:
-            error = batch.x - self.decoder(straight_through(z, own))
-            terms["divergence"] = -_mean(self._divergence(z, nearest, target), labelled)
-            metrics["cross_entropy"] = entropy
+            decoded = self._decoded_through(z, target)
+            terms["divergence"] = -self._divergence(z, distances, target, share)
+            metrics["cross_entropy"] = entropy.detach()
         else:
             # The straight-through gradient would push the latent along its own residual, for
             # which nothing in the decoded code can make up: the encoder is left to the others.
-            error = self.standardise(batch.x) - self._standard_genes(own.detach())
+            decoded = self._standard_genes(own.detach())
             terms["cross_entropy"] = entropy
-        terms["reconstruction"] = _mean(error.square().mean(dim=1), labelled)
+        terms["reconstruction"] = _mean(squared_error(decoded, x), labelled)
         return _base.Loss(terms, metrics)
 
-    def _divergence(self, z: Tensor, nearest: Tensor, target: Tensor) -> Tensor:
+    def _decoded_through(self, z: Tensor, target: Tensor) -> Tensor:
+        """The published decoder on the label's code, with a gradient for the latent."""
+        if not isinstance(self.decoder, nn.Sequential):
+            other: Tensor = self.decoder(straight_through(z, self.codes[target]))
+            return other
+        linear, *rest = self.decoder
+        weight, bias = linear.parameters()
+        decoded = straight_through_linear(z, self.codes, target, weight, bias)
+        for layer in rest:
+            decoded = layer(decoded)
+        return decoded
+
+    def _divergence(self, z: Tensor, distances: Tensor, target: Tensor, share: Tensor) -> Tensor:
         """How far a wrong nearest code and the latent are pushed apart; 0 where it is right."""
-        wrong = self.codes[nearest]
-        pushed = (z.detach() - wrong).square()
-        pushed = pushed + self.config.divergence_cost * (z - wrong.detach()).square()
-        return (nearest != target).to(z.dtype) * pushed.mean(dim=1)
+        apart, nearest = distances.detach().min(dim=1)
+        wrong = F.embedding(nearest, self.codes)
+        weight = share * (nearest != target) / z.shape[1]
+        away = pull(wrong, z, apart, weight)
+        return away + pull(z, wrong, apart, self.config.divergence_cost * weight)
 
     # -- use ------------------------------------------------------------------------------------
     def _encode(self, x: Tensor) -> Tensor:
-        z: Tensor = self.encoder(x if self.is_published else self.standardise(x))
+        return self._latent(x if self.is_published else self.standardise(x))
+
+    def _latent(self, x: Tensor) -> Tensor:
+        z: Tensor = self.encoder(x)
         return z if self.is_published else self.scale * z
 
     def _standard_genes(self, latent: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
+from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.models import _base
 from sigilla.models._config import Config, param
@@ -81,15 +82,15 @@ class VQVAE(_base.Model):
         x = self.standardise(batch.x)
         z = self.encoder(x)
         nearest = squared_distances(z, self.codes).argmin(dim=1)
-        code = self.codes[nearest]
+        code = F.embedding(nearest, self.codes)
         used = torch.zeros(len(self.codes), device=x.device).index_add_(
             0, nearest, torch.full_like(nearest, 1, dtype=x.dtype) / len(nearest)
         )
         return _base.Loss(
             {
-                "reconstruction": (x - self.decoder(straight_through(z, code))).square().mean(),
-                "codebook": (z.detach() - code).square().mean(),
-                "commitment": self.config.commitment_cost * (z - code.detach()).square().mean(),
+                "reconstruction": F.mse_loss(self.decoder(straight_through(z, code)), x),
+                "codebook": F.mse_loss(code, z.detach()),
+                "commitment": self.config.commitment_cost * F.mse_loss(z, code.detach()),
             },
             {"perplexity": (-torch.special.xlogy(used, used).sum()).exp()},
         )

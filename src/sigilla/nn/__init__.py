@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from sigilla.nn._divergences import kl_standard_normal
-from sigilla.nn._likelihoods import gaussian_nll
+from sigilla.nn._likelihoods import gaussian_nll, squared_error
 from sigilla.nn._pca import principal_axes
-from sigilla.nn._quantisers import squared_distances, straight_through
-from sigilla.nn._stacks import LinearPlus, Scale, Standardise, mlp
+from sigilla.nn._quantisers import (
+    pull,
+    squared_distances,
+    straight_through,
+    straight_through_linear,
+)
+from sigilla.nn._stacks import LinearPlus, Scale, Standardise, Tanh, mlp
 
 __all__ = [
     "LinearPlus",
     "Scale",
     "Standardise",
+    "Tanh",
     "gaussian_nll",
     "kl_standard_normal",
     "mlp",
     "principal_axes",
+    "pull",
     "squared_distances",
+    "squared_error",
     "straight_through",
+    "straight_through_linear",
 ]

@@ -1,22 +1,94 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from torch import Tensor
 
 
 def squared_distances(z: Tensor, codes: Tensor) -> Tensor:
     """Squared Euclidean distance of every row of ``z`` (n x d) to every code (K x d): n x K.
 
-    One matrix product instead of n x K x d differences; rounding below zero is cut off.
+    One matrix product instead of n x K x d differences; rounding below zero is cut off. Always in
+    32 bits: which code is nearest hangs on differences that half precision has not.
     """
-    cross = torch.addmm(codes.square().sum(dim=1), z, codes.T, beta=1, alpha=-2)
-    return (cross + z.square().sum(dim=1, keepdim=True)).clamp_min(0)
+    with _in_full(z):
+        z, codes = z.float(), codes.float()
+        cross = torch.addmm(codes.square().sum(dim=1), z, codes.T, beta=1, alpha=-2)
+        return (cross + z.square().sum(dim=1, keepdim=True)).clamp_min(0)
+
+
+def pull(moved: Tensor, still: Tensor, squares: Tensor, weight: Tensor) -> Tensor:
+    """``sum_i weight_i |moved_i - still_i|^2``, with a gradient for ``moved`` only.
+
+    ``squares`` are those squared distances (n), which :func:`squared_distances` has found for all
+    codes at once; they are not computed again.
+    """
+    pulled: Tensor = _Pull.apply(moved, still, squares, weight)  # type: ignore[no-untyped-call]
+    return pulled
+
+
+class _Pull(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, moved: Tensor, still: Tensor, squares: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(moved, still, weight)
+        return (squares * weight).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        moved, still, weight = ctx.saved_tensors
+        return (moved - still).mul_((2 * grads[0] * weight)[:, None]), None, None, None
 
 
 def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
     """``quantised`` forward, the gradient of ``z`` backward (van den Oord 2017, section 3.2)."""
     return z + (quantised - z).detach()
+
+
+def straight_through_linear(
+    z: Tensor, codes: Tensor, chosen: Tensor, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """``F.linear(straight_through(z, codes[chosen]), weight, bias)`` in fewer products.
+
+    Rows of one code have one output: each code is mapped once, and the gradients of its rows are
+    added up before they meet the code. Only the gradient of ``z`` needs a product over all rows.
+    """
+    if len(z) <= len(codes):
+        return F.linear(straight_through(z, F.embedding(chosen, codes)), weight, bias)
+    if _has_autocast(z) and torch.is_autocast_enabled(z.device.type):  # once, not once per product
+        weight = weight.to(torch.get_autocast_dtype(z.device.type))
+    table = F.linear(codes.detach(), weight, bias)
+    through: Tensor = _Through.apply(z, table, chosen, weight)  # type: ignore[no-untyped-call]
+    return through
+
+
+class _Through(torch.autograd.Function):
+    """Rows of a table; their gradient goes to the table, and through ``weight`` to ``z``."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, table: Tensor, chosen: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(chosen, weight.detach())
+        ctx.n_codes, ctx.dtype = len(table), z.dtype
+        return F.embedding(chosen, table)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (grad,) = grads
+        chosen, weight = ctx.saved_tensors
+        of_table = grad.new_zeros(ctx.n_codes, grad.shape[1]).index_add_(0, chosen, grad)
+        return (grad @ weight).to(ctx.dtype), of_table, None, None
+
+
+def _in_full(z: Tensor) -> AbstractContextManager[Any]:
+    return torch.autocast(z.device.type, enabled=False) if _has_autocast(z) else nullcontext()
+
+
+def _has_autocast(z: Tensor) -> bool:
+    """The meta device has none, and torch refuses to be asked whether it is on."""
+    return torch.amp.is_autocast_available(z.device.type)

@@ -168,7 +168,7 @@ class _Run:
         order = self.training[torch.randperm(len(self.training), device=self.training.device)]
         for batch in self.batches(order, self.model.config.batch_size):
             for phase, optimiser in self.optimisers.items():
-                loss = self.model.loss(batch, phase=phase)
+                loss = self.loss(batch, phase)
                 optimiser.zero_grad(set_to_none=True)
                 loss.total.backward()  # type: ignore[no-untyped-call]  # torch ships none
                 optimiser.step()
@@ -178,13 +178,18 @@ class _Run:
             values |= {f"val_{name}": value for name, value in self.validate().items()}
         return values
 
+    def loss(self, batch: Batch, phase: str) -> Loss:
+        half = self.model.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            return self.model.loss(batch, phase=phase)
+
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         self.model.eval()
         seen = _Means()
         for batch in self.batches(self.validation, _EVAL_BATCH):
             for phase in self.optimisers:
-                seen.add(self.model.loss(batch, phase=phase), len(batch.x))
+                seen.add(self.loss(batch, phase), len(batch.x))
         return self.guard(seen)
 
     def batches(self, order: Tensor, size: int) -> Iterator[Batch]:

@@ -1,0 +1,287 @@
+"""Seconds of an epoch beside its matrix products and the published loop, all in one run.
+
+    sigilla bench training [--repeats 5] [--threads 2] [--quick]
+
+For each case four things take turns: the published loop, written anew from its formulas; the same
+objective and widths through sigilla's trainer, in float32 and in bfloat16; and the matrix products
+of the published epoch alone (where nothing is published, of ours), recorded and played again into
+ready buffers in either precision. Writes a table to ``benchmarks/results``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sigilla.models import SVQVAE, VAE, Model
+from sigilla.nn import mlp
+from sigilla.train import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RESULTS = Path(__file__).parent / "results"
+N_GENES, N_CLASSES = 978, 75
+ONE_EPOCH = {"max_epochs": 2, "validation_fraction": 0.0}  # the first one warms up
+
+aten = torch.ops.aten
+PRODUCTS = {aten.mm.default: 0, aten.addmm.default: 1, aten.bmm.default: 0}
+
+
+@dataclass(frozen=True)
+class Data:
+    x: torch.Tensor
+    label: torch.Tensor
+
+
+# ---------------------------------------------------------------- the lower limit
+
+
+class Recorder(TorchDispatchMode):
+    """The operands of every matrix product: shape and layout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[tuple[Any, ...], ...]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        if func in PRODUCTS:
+            two = args[PRODUCTS[func] : PRODUCTS[func] + 2]
+            self.calls.append(tuple((tuple(t.shape), t.stride()) for t in two))
+        return func(*args, **(kwargs or {}))
+
+
+def products_of(epoch: Callable[[], object], kind: torch.dtype) -> Callable[[], float]:
+    """The products of one epoch, played again in this type without anything between them."""
+    recorder = Recorder()
+    with recorder:
+        epoch()
+    made: dict[Any, torch.Tensor] = {}
+
+    def buffer(shape: Any, stride: Any, role: int) -> torch.Tensor:
+        key = (shape, stride, role)
+        if key not in made:
+            made[key] = torch.empty_strided(shape, stride, dtype=kind).uniform_(-1, 1)
+        return made[key]
+
+    ready = []
+    for a, b in recorder.calls:
+        out = (*a[0][:-1], b[0][-1])
+        dense = (out[1], 1) if len(out) == 2 else (out[1] * out[2], out[2], 1)
+        ready.append((buffer(*a, 0), buffer(*b, 1), buffer(out, dense, 2)))
+
+    def play() -> float:
+        start = time.perf_counter()
+        for a, b, out in ready:
+            torch.matmul(a, b, out=out)
+        return time.perf_counter() - start
+
+    return play
+
+
+def one_epoch(model: Model, data: Data) -> Callable[[], object]:
+    """An epoch without the start in closed form."""
+    model.config = replace(model.config, max_epochs=1)
+    model.prepare = lambda *_: None
+    return lambda: fit(model, data.x, data.label, progress=False, device="cpu")
+
+
+# ---------------------------------------------------------------- contestants
+
+
+def trained(make: Callable[[], Model], data: Data) -> Callable[[], float]:
+    """An epoch of the real trainer."""
+
+    def epoch() -> float:
+        seconds = fit(make(), data.x, data.label, progress=False, device="cpu")["seconds"]
+        return float(seconds[-1] - seconds[-2])
+
+    return epoch
+
+
+def published_svqvae(data: Data) -> Callable[[], float]:
+    """Xue, Ding & Lu 2019: their objective step by step, with what they print read each step."""
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Linear(N_GENES, 1000), nn.Tanh())
+    decoder = nn.Sequential(nn.Linear(1000, N_GENES), nn.Tanh())
+    codes = nn.Embedding(N_CLASSES, 1000)
+    codes.weight.data.uniform_(-1 / N_CLASSES, 1 / N_CLASSES)
+    weights = [p for part in (encoder, decoder, codes) for p in part.parameters()]
+    optimiser = torch.optim.Adam(weights, lr=1e-4, amsgrad=True)
+
+    def step(x: torch.Tensor, label: torch.Tensor) -> list[float]:
+        optimiser.zero_grad()
+        z = encoder(x)
+        e = codes.weight
+        distances = z.pow(2).sum(1, keepdim=True) + e.pow(2).sum(1) - 2 * z @ e.t()
+        nearest = distances.argmin(1)
+        chosen = torch.zeros(len(x), N_CLASSES).scatter_(1, label[:, None], 1)
+        found = torch.zeros(len(x), N_CLASSES).scatter_(1, nearest[:, None], 1)
+        own, wrong = chosen @ e, found @ e
+        differs = (label != nearest).float()[:, None]
+        divergence = (differs * (wrong - z.detach()) ** 2).mean()
+        divergence = divergence + 0.1 * (differs * (wrong.detach() - z) ** 2).mean()
+        pull = F.mse_loss(own, z.detach()) + 0.25 * F.mse_loss(z, own.detach())
+        reconstruction = F.mse_loss(decoder(z + (own - z).detach()) * 10, x)
+        used = chosen.mean(0)
+        perplexity = torch.exp(-(used * torch.log(used + 1e-10)).sum())
+        (reconstruction + pull - divergence).backward()
+        optimiser.step()
+        return [reconstruction.item(), perplexity.item()]
+
+    return lambda: published_epoch(step, data, 256)
+
+
+def published_vae(data: Data) -> Callable[[], float]:
+    """The companion VAE: 978-1000-1000-100, tanh, mean squared error plus mean KL, Adam."""
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Linear(N_GENES, 1000), nn.Tanh(), nn.Linear(1000, 1000), nn.Tanh())
+    heads = nn.ModuleList(nn.Linear(1000, 100) for _ in range(2))
+    layers = [nn.Linear(100, 1000), nn.Tanh(), nn.Linear(1000, 1000), nn.Tanh()]
+    decoder = nn.Sequential(*layers, nn.Linear(1000, N_GENES), nn.Tanh())
+    weights = [p for part in (encoder, heads, decoder) for p in part.parameters()]
+    optimiser = torch.optim.Adam(weights, lr=1e-3)
+
+    def step(x: torch.Tensor, label: torch.Tensor) -> list[float]:
+        del label
+        optimiser.zero_grad()
+        hidden = encoder(x)
+        mean, log_var = (head(hidden) for head in heads)
+        z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+        reconstruction = F.mse_loss(decoder(z) * 10, x)
+        kl = -0.5 * torch.mean(1 + log_var - mean.pow(2) - log_var.exp())
+        (reconstruction + kl).backward()
+        optimiser.step()
+        return [reconstruction.item(), kl.item()]
+
+    return lambda: published_epoch(step, data, 256)
+
+
+def published_epoch(step: Callable[..., list[float]], data: Data, size: int) -> float:
+    start = time.perf_counter()
+    order = torch.randperm(len(data.x))
+    for begin in range(0, len(order), size):
+        index = order[begin : begin + size]
+        step(data.x[index], data.label[index])
+    return time.perf_counter() - start
+
+
+class DeepVAE(VAE):
+    """The published widths, with sigilla's likelihood, in sigilla's trainer."""
+
+    def build(self, n_features: int, n_classes: int) -> None:
+        super().build(n_features, n_classes)
+        self.encoder = mlp([n_features, 1000, 1000, 200], activation="tanh")
+        self.decoder = mlp([100, 1000, 1000, n_features], activation="tanh")
+
+
+def svqvae(**options: Any) -> Model:
+    config = SVQVAE.Config.published(**(ONE_EPOCH | options))
+    return SVQVAE(config, n_features=N_GENES, classes=[str(k) for k in range(N_CLASSES)])
+
+
+def default_svqvae(**options: Any) -> Model:
+    config = SVQVAE.Config(**(ONE_EPOCH | {"validation_fraction": 0.1, "patience": 9} | options))
+    return SVQVAE(config, n_features=N_GENES, classes=[str(k) for k in range(N_CLASSES)])
+
+
+def vae(**options: Any) -> Model:
+    return DeepVAE(VAE.Config(n_latent=100, **(ONE_EPOCH | options)), n_features=N_GENES)
+
+
+CASES: dict[str, tuple[Callable[..., Model], Callable[[Data], Callable[[], float]] | None]] = {
+    "S-VQ-VAE 978-1000-978, 75 codes, batch 256": (svqvae, published_svqvae),
+    "VAE 978-1000-1000-100, batch 256": (vae, published_vae),
+    "S-VQ-VAE, sigilla's default, batch 64, with validation": (default_svqvae, None),
+}
+
+
+def contestants(case: str, data: Data) -> dict[str, Callable[[], float]]:
+    make, published = CASES[case]
+    racing: dict[str, Callable[[], float]] = {}
+    recorded = one_epoch(make(), data)
+    if published is not None:
+        racing["published loop"] = recorded = published(data)
+    return racing | {
+        "products, float32": products_of(recorded, torch.float32),
+        "sigilla, float32": trained(make, data),
+        "products, bfloat16": products_of(recorded, torch.bfloat16),
+        "sigilla, bfloat16": trained(lambda: make(precision="bfloat16"), data),
+    }
+
+
+# ---------------------------------------------------------------- table
+
+
+def race(racing: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+    """Everyone once per round, so that a slow minute of the machine hits all alike."""
+    for run in racing.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in racing}
+    for _ in range(repeats):
+        for name, run in racing.items():
+            times[name].append(run())
+    return times
+
+
+def spread(values: list[float], form: str = ".2f") -> str:
+    return " / ".join(f"{v:{form}}" for v in (min(values), statistics.median(values), max(values)))
+
+
+def ratios(times: dict[str, list[float]], name: str, to: str) -> list[float]:
+    return [a / b for a, b in zip(times[name], times[to], strict=True)]
+
+
+def lines_of(case: str, times: dict[str, list[float]]) -> list[str]:
+    """Seconds, how often that is of its own products, and how often the published loop is."""
+    lines = []
+    for name, seconds in times.items():
+        own = f"products, {name.rpartition(' ')[2]}"
+        over = spread(ratios(times, name, own)) if name.startswith("sigilla") else ""
+        loop = spread(ratios(times, "published loop", name)) if "published loop" in times else ""
+        lines.append(f"| {case} | {name} | {spread(seconds, '.3f')} | {over} | {loop} |")
+        case = ""
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="2,048 signatures, 3 repeats")
+    parser.add_argument("--out", type=Path, default=RESULTS / "training.md")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    n, repeats = (2048, 3) if options.quick else (9769, options.repeats)
+    torch.manual_seed(0)
+    data = Data(torch.randn(n, N_GENES), torch.randint(N_CLASSES, (n,)))
+    intro = (
+        f"{n:,} signatures x {N_GENES} genes, {options.threads} threads, torch {torch.__version__}, "
+        f"{repeats} rounds in turns: least / median / greatest. *Over products* is an epoch over "
+        "the matrix products of the published epoch (in the last case, of its own), played again "
+        "from a recording in the same precision; *faster* is the published loop over it, round by "
+        "round."
+    )
+    head = "| case | what | seconds | over products | faster than the published loop |"
+    lines = ["## Training: seconds of an epoch", "", intro, "", head, "|---|---|---|---|---|"]
+    for case in CASES:
+        measured = lines_of(case, race(contestants(case, data), repeats))
+        print("\n".join(measured), flush=True)
+        lines += measured
+    if not options.quick:
+        options.out.parent.mkdir(exist_ok=True)
+        options.out.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

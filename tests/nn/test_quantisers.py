@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import linear
+
+from sigilla.nn import pull, squared_distances, straight_through, straight_through_linear
+
+torch_rows, n_codes, width = 40, 5, 7
+
+
+@pytest.fixture
+def parts() -> dict[str, torch.Tensor]:
+    g = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=g, dtype=torch.float32).requires_grad_()
+
+    return {
+        "z": draw(torch_rows, width),
+        "codes": draw(n_codes, width),
+        "weight": draw(11, width),
+        "bias": draw(11),
+    }
+
+
+def gradients(loss: torch.Tensor, parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    found = torch.autograd.grad(loss, list(parts.values()), allow_unused=True, retain_graph=True)
+    return {
+        name: torch.zeros_like(value) if grad is None else grad
+        for (name, value), grad in zip(parts.items(), found, strict=True)
+    }
+
+
+@pytest.mark.parametrize("rows", [3, torch_rows])  # fewer rows than codes, and more
+def test_mapping_codes_once_gives_the_values_and_gradients_of_mapping_each_row(parts, rows):
+    chosen = (torch.arange(rows) * 3) % n_codes
+    z = parts["z"][:rows]
+    weights = torch.linspace(-1, 1, 11)
+    out = straight_through_linear(z, parts["codes"], chosen, parts["weight"], parts["bias"])
+    written_out = linear(
+        straight_through(z, parts["codes"][chosen]), parts["weight"], parts["bias"]
+    )
+    torch.testing.assert_close(out, written_out)
+    ours = gradients((out.tanh() * weights).sum(), parts)
+    theirs = gradients((written_out.tanh() * weights).sum(), parts)
+    torch.testing.assert_close(ours, theirs)
+    assert ours["z"].any()
+    assert ours["weight"].any()
+
+
+def test_a_pull_has_the_value_and_the_one_sided_gradient_of_a_weighted_squared_distance(parts):
+    z, codes = parts["z"], parts["codes"]
+    chosen = torch.arange(torch_rows) % n_codes
+    weight = torch.linspace(0, 1, torch_rows)
+    squares = squared_distances(z, codes).detach().gather(1, chosen[:, None])[:, 0]
+    for moved, still in ((z, codes[chosen]), (codes[chosen], z)):
+        ours = pull(moved, still, squares, weight)
+        theirs = ((moved - still.detach()).square().sum(dim=1) * weight).sum()
+        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(gradients(3 * ours, parts), gradients(3 * theirs, parts))
+
+
+def test_distances_to_codes_are_of_32_bits_under_autocast():
+    z, codes = torch.randn(50, 64), torch.randn(9, 64)
+    exact = torch.cdist(z.double(), codes.double()).square()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = squared_distances(z, codes)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-5)
