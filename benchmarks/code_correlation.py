@@ -22,7 +22,7 @@ from scipy.stats import false_discovery_control, norm, t
 import sigilla as sg
 from sigilla.metrics import _correlation as parts
 from sigilla.metrics import class_correlation
-from sigilla.metrics._resampling import Units
+from sigilla.metrics._resampling import Units, moderated
 
 OUT = Path(__file__).parent / "results/code_correlation.md"
 SIZES = {
@@ -30,6 +30,7 @@ SIZES = {
     "8 each": [8] * 12,
     "3 to 20": [3, 4, 6, 8, 10, 20] * 2,
     "2 to 12, 24 classes": [2, 3, 5, 12] * 6,
+    "the same, noise uneven": [2, 3, 5, 12] * 6,
 }
 
 
@@ -53,13 +54,17 @@ def programmes(rng: np.random.Generator, n_classes: int, n_genes: int) -> tuple:
     return profiles * np.exp(rng.normal(0, 0.4, size=(n_classes, 1))), np.corrcoef(profiles)
 
 
-def draw_units(rng: np.random.Generator, sizes: list[int], ratio: float) -> tuple:
+def draw_units(
+    rng: np.random.Generator, sizes: list[int], ratio: float, *, uneven: bool = False
+) -> tuple:
     profiles, truth = blocks(rng, len(sizes), 300)
     classes = np.repeat(np.arange(len(sizes)), sizes)
     shared = rng.normal(size=(10, 300)) * np.geomspace(1, 0.2, 10)[:, None]
     shared /= np.sqrt(np.square(shared).sum(axis=0).mean())
     n = len(classes)
     noise = 0.8 * rng.normal(size=(n, 300)) + 0.6 * rng.normal(size=(n, 10)) @ shared
+    if uneven:  # some classes are far noisier than others
+        noise *= np.exp(rng.normal(0, 0.6, size=len(sizes)))[classes][:, None]
     strength = np.exp(rng.normal(0, 0.2, size=(n, 1)))
     return strength * profiles[classes] + noise / ratio, classes, truth
 
@@ -120,9 +125,10 @@ def pvalues(units: np.ndarray, classes: np.ndarray, rng: np.random.Generator) ->
     n = member.sum(axis=0)
     means = member.T @ x / n[:, None]
     deviation = x - means[classes]
-    noise = parts._noise(np.square(deviation).sum(axis=1) @ member, n)  # noqa: SLF001
-    seen = Units(n, member, deviation @ means.T)
-    student = parts._studentised(means @ means.T - np.diag(noise), seen)  # noqa: SLF001
+    energy = np.square(deviation).sum(axis=1) @ member
+    signal = means @ means.T - np.diag(parts._noise(energy, n))  # noqa: SLF001
+    varied = moderated(Units(n, member, deviation @ means.T), energy)
+    student = parts._studentised(signal, varied)  # noqa: SLF001
     null = np.stack(list(parts._permuted(x, member, 200, rng)))  # noqa: SLF001
     group = parts._similar_sizes(n)  # noqa: SLF001
     return {
@@ -164,7 +170,7 @@ def classes_part(repeats: int) -> list[str]:
         for ratio in (0.5, 1.0, 2.0):
             for seed in range(repeats):
                 rng = np.random.default_rng(seed)
-                units, classes, truth = draw_units(rng, sizes, ratio)
+                units, classes, truth = draw_units(rng, sizes, ratio, uneven="uneven" in name)
                 truth = truth[upper]
                 found = class_correlation(units, classes, random_state=seed)
                 ends = plain_intervals(units, classes, rng)
@@ -253,7 +259,7 @@ def main() -> None:
             f"`python benchmarks/code_correlation.py --repeats {repeats}`: known correlations, "
             f"{repeats} data sets per row (fits: {max(repeats // 3, 1)}). Coverage is of all "
             "pairs; pairs of classes in threes are mostly unrelated, so that of related pairs is "
-            "beside it. 200 draws, 200 permutations."
+            "beside it. 200 draws; 500 permutations, 200 where the permutation stands alone."
         ),
         "",
         *classes_part(repeats),

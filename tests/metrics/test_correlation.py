@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from sigilla.metrics import class_correlation
-from sigilla.metrics._resampling import Units, fieller, freedom, resampled
+from sigilla.metrics._resampling import Units, fieller, moderated, resampled
 
 FIELDS = ("r", "corrected", "low", "high", "pvalue", "qvalue")
 
@@ -86,20 +86,70 @@ def test_draws_have_the_variance_of_the_closed_form(some):
     np.testing.assert_allclose(drawn[off], (seen.variance + seen.variance.T)[off], rtol=0.12)
 
 
-def test_degrees_of_freedom_are_welchs_at_shared_variances():
-    def of(*n):
-        along = np.concatenate([np.resize([-1.0, 1.0], k) for k in n])
-        member = np.repeat(np.eye(2), n, axis=0)
-        return freedom(Units(np.array(n, dtype=float), member, along[:, None] * np.ones((1, 2))))
+def drawn_from(rng, n, scale=1.0):
+    """Units whose products with every profile have a variance of ``scale`` squared."""
+    classes = np.repeat(np.arange(len(n)), n)
+    member = np.eye(len(n))[classes]
+    along = np.broadcast_to(scale, len(n))[classes][:, None] * rng.normal(size=member.shape)
+    means = member.T @ along / np.array(n)[:, None]
+    along -= means[classes]
+    energy = member.T @ np.square(along).sum(axis=1)
+    return Units(np.array(n, dtype=float), member, along), energy
 
-    assert of(4, 4)[0, 1] == pytest.approx(6)
-    # (1/4 + 1/6)^2 / ((1/4)^2 / 3 + (1/6)^2 / 5)
-    assert of(4, 6)[0, 1] == pytest.approx(6.5789, abs=1e-4)
-    # A class of two without any variance of its own adds no certainty.
-    silent = Units(np.array([2.0, 12.0]), np.repeat(np.eye(2), [2, 12], axis=0), np.ones((14, 2)))
-    silent.along[:2] = 0
-    assert silent.variance[0, 1] == 0
-    assert freedom(silent)[0, 1] < 2
+
+def test_two_classes_have_no_others_to_learn_from():
+    units, energy = drawn_from(np.random.default_rng(0), [4, 6])
+    found = moderated(units, energy)
+    np.testing.assert_allclose(found.variance, units.variance)
+    v, w = found.variance[0, 1], found.variance[1, 0]
+    welch = (v + w) ** 2 / (v**2 / 3 + w**2 / 5)
+    assert found.pair_freedom[0, 1] == pytest.approx(welch)
+
+
+def test_classes_that_vary_alike_lend_each_other_all_their_freedom():
+    units, energy = drawn_from(np.random.default_rng(1), [3] * 200)
+    found = moderated(units, energy)
+    off = ~np.eye(200, dtype=bool)
+    assert np.median(found.freedom[off]) > 50  # of 2 each on their own
+    plain, drawn = units.variance[off], found.variance[off]
+    assert drawn.std() < plain.std() / 5
+    assert drawn.mean() == pytest.approx(1 / 3, rel=0.05)
+
+
+def test_a_level_of_variance_of_ones_own_is_kept():
+    scale = np.array([1.0, 1.0, 1.0, 5.0] * 20)
+    units, energy = drawn_from(np.random.default_rng(2), [4] * 80, scale)
+    found = moderated(units, energy)
+    off = ~np.eye(80, dtype=bool)
+    loud = np.repeat(scale[:, None] == 5, 80, axis=1)
+    assert found.variance[off & loud].mean() == pytest.approx(25 / 4, rel=0.1)
+    assert found.variance[off & ~loud].mean() == pytest.approx(1 / 4, rel=0.1)
+
+
+def test_classes_that_vary_each_along_their_own_lend_little():
+    rng = np.random.default_rng(3)
+    units, energy = drawn_from(rng, [3] * 60)
+    units.along[:] *= np.exp(rng.normal(0, 2, size=(60, 60)))[np.repeat(np.arange(60), 3)]
+    found = moderated(units, energy)
+    assert np.median(found.freedom[~np.eye(60, dtype=bool)]) < 5
+
+
+def test_units_that_act_more_or_less_strongly_vary_along_related_profiles():
+    rng = np.random.default_rng(4)
+    profiles = 10 * np.repeat(np.eye(30), 2, axis=0)  # pairs of the same profile
+    classes = np.repeat(np.arange(60), 6)
+    x = rng.normal(1, 0.3, size=(360, 1)) * profiles[classes] + 0.5 * rng.normal(size=(360, 30))
+    member = np.eye(60)[classes]
+    deviation = x - (member.T @ x / 6)[classes]
+    units = Units(np.full(60, 6.0), member, deviation @ profiles.T)
+    energy = member.T @ np.square(deviation).sum(axis=1)
+    found = moderated(units, energy, profiles @ profiles.T)
+    related = profiles @ profiles.T > 0
+    np.fill_diagonal(related, val=False)
+    expected = (0.3**2 * 100**2 + 0.5**2 * 10**2) / 6
+    assert found.variance[related].mean() == pytest.approx(expected, rel=0.2)
+    unrelated = profiles @ profiles.T == 0
+    assert found.variance[unrelated].mean() < 2 * 0.5**2 * 10**2 / 6
 
 
 def test_both_ends_of_the_interval_lie_at_the_critical_value():

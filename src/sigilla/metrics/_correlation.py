@@ -6,10 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy import sparse
 from scipy.stats import false_discovery_control, t
 
 from sigilla.errors import unknown_name
-from sigilla.metrics._resampling import Units, cosine, fieller, freedom, ranked, resampled
+from sigilla.metrics._resampling import (
+    Moderated,
+    Units,
+    cosine,
+    fieller,
+    moderated,
+    ranked,
+    resampled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +55,7 @@ def class_correlation(
     mixing: ArrayLike | None = None,
     method: Method = "pearson",
     n_boot: int = 200,
-    n_perm: int = 200,
+    n_perm: int = 500,
     level: float = 0.95,
     random_state: int = 0,
 ) -> ClassCorrelation:
@@ -64,9 +73,10 @@ def class_correlation(
     where the profiles :math:`P` hold the share :math:`A` of each class mean. The interval holds
     every :math:`\rho` at which :math:`H_{ab} - \rho \sqrt{H_{aa} H_{bb}}` is no further from 0
     than Student's t allows (Fieller 1954): its standard error is that of ``n_boot`` draws of units
-    within their classes, its degrees of freedom are Welch's (1947) at variances that all classes
-    share. Where a class's signal is no stronger than its noise, the far end of the interval is
-    -1 or 1, or both are.
+    within their classes, moderated (Smyth 2004): what two or three units say of their variance is
+    drawn towards what those of all other classes say, and gains their degrees of freedom as far as
+    classes agree. Where a class's signal is no stronger than its noise, the far end of the
+    interval is -1 or 1, or both are.
 
     The p-value is the larger of two. Student's t of :math:`H_{ab}` asks whether the correlation is
     0. The second asks whether the classes are more alike than groups of units drawn by chance,
@@ -105,8 +115,9 @@ def class_correlation(
 
     References
     ----------
-    Fieller 1954, J R Stat Soc B 16:175; Welch 1947, Biometrika 34:28; Chung & Romano 2013, Ann
-    Stat 41:484 (studentised permutations); Benjamini & Hochberg 1995, J R Stat Soc B 57:289
+    Fieller 1954, J R Stat Soc B 16:175; Smyth 2004, Stat Appl Genet Mol Biol 3:3; Welch 1947,
+    Biometrika 34:28; Chung & Romano 2013, Ann Stat 41:484 (studentised permutations); Benjamini &
+    Hochberg 1995, J R Stat Soc B 57:289
 
     Examples
     --------
@@ -129,18 +140,23 @@ def class_correlation(
         p = p - p.mean(axis=1, keepdims=True)
     share = np.eye(k) if mixing is None else np.asarray(mixing, dtype=np.float64)
     deviation = x - means[index]
-    noise = _noise(np.square(deviation).sum(axis=1) @ member, n)
+    energy = np.square(deviation).sum(axis=1) @ member
+    noise = _noise(energy, n)
     product = p @ p.T
     signal = product - (share * noise) @ share.T
     rng = np.random.default_rng(random_state)
 
     seen = Units(n, member, deviation @ p.T)
-    statistic = _studentised(signal, seen)
+    statistic = _studentised(signal, moderated(seen, energy))
     null = np.stack(list(_permuted(x, member, n_perm, rng)))
     pvalue = np.fmax(statistic, _rank_among(statistic, null, _similar_sizes(n)))
     ranks = method == "spearman"
     numerator, reach, moments = resampled(seen, p, deviation, signal, n_boot, rng, ranks=ranks)
-    low, high = fieller(numerator, reach, *moments, critical=_critical(seen, level))
+    varied = moderated(seen, energy, signal)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wider = varied.pair / (seen.variance + seen.variance.T)
+    critical = t.ppf((1 + level) / 2, varied.pair_freedom) * np.sqrt(wider)
+    low, high = fieller(numerator, reach, *moments, critical=critical)
     with np.errstate(divide="ignore", invalid="ignore"):
         corrected = np.clip(np.where(reach > 0, numerator / reach, np.nan), -1, 1)
     r = cosine(ranked(p) if ranks else p)
@@ -187,29 +203,29 @@ def _noise(squares: Floats, n: Floats) -> Floats:
     return np.asarray(np.where(n > 0, own / np.maximum(n, 1), 0))
 
 
-def _studentised(signal: Floats, units: Units) -> Floats:
+def _studentised(signal: Floats, varied: Moderated) -> Floats:
     """Two-sided p-value of Student's t for each pair, before permutations correct it."""
-    v = units.variance
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = np.abs(signal) / np.sqrt(v + v.T)
-        return np.asarray(2 * t.sf(statistic, freedom(units)))
-
-
-def _critical(units: Units, level: float) -> Floats:
-    return np.asarray(t.ppf((1 + level) / 2, freedom(units)))
+        statistic = np.abs(signal) / np.sqrt(varied.pair)
+        return np.asarray(2 * t.sf(statistic, varied.pair_freedom))
 
 
 def _permuted(x: Floats, member: Floats, n_perm: int, rng: np.random.Generator) -> Iterator[Floats]:
     """The same p-values for the means of units that are dealt out to the classes anew."""
     length = np.square(x).sum(axis=1)
+    n = member.sum(axis=0)
+    per_class = np.maximum(n, 1)
+    # Sums of rows of the products between units, where these fit; else products of sums.
+    products = x @ x.T if len(x) <= 4 * x.shape[1] else None
     for _ in range(n_perm):
         dealt = rng.permutation(member)
-        n = dealt.sum(axis=0)
-        means = dealt.T @ x / np.maximum(n, 1)[:, None]
-        product = means @ means.T
+        mean = sparse.csr_array(dealt.T / per_class[:, None])
+        with_units = mean @ products if products is not None else (mean @ x) @ x.T
+        product = with_units @ mean.T
+        along = with_units.T - dealt @ product
         squares = length @ dealt - n * np.diag(product)
-        along = x @ means.T - dealt @ product
-        yield _studentised(product - np.diag(_noise(squares, n)), Units(n, dealt, along))
+        signal = product - np.diag(_noise(squares, n))
+        yield _studentised(signal, moderated(Units(n, dealt, along), squares))
 
 
 def _similar_sizes(n: Floats) -> NDArray[np.intp]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import digamma, polygamma
 from scipy.stats import rankdata
 
 if TYPE_CHECKING:
@@ -39,17 +40,78 @@ class Units:
         return np.asarray((self.member.T @ np.square(self.along)) / self.pairs[:, None])
 
 
-def freedom(units: Units) -> Floats:
-    """Degrees of freedom of a pair by Welch and Satterthwaite, at variances that classes share.
+@dataclass(frozen=True, slots=True)
+class Moderated:
+    """Variance of <profile a, profile b> that the units of class a bring, and its freedom."""
 
-    A class of two units often looks free of variance by chance, and its own figure would then
-    leave the degrees of freedom to the other class: too many discoveries follow.
+    variance: Floats
+    freedom: Floats
+
+    @property
+    def pair(self) -> Floats:
+        """Variance of a pair's product: both classes bring their own."""
+        return np.asarray(self.variance + self.variance.T)
+
+    @property
+    def pair_freedom(self) -> Floats:
+        """Degrees of freedom of that sum (Welch 1947, Satterthwaite)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spent = np.square(self.variance) / self.freedom
+            return np.asarray(np.square(self.pair) / (spent + spent.T))
+
+
+def moderated(units: Units, energy: Floats, signal: Floats | None = None) -> Moderated:
+    """Variances of few units, drawn towards what the other classes' units say (Smyth 2004).
+
+    Two or three units often look free of variance by chance. How much a class varies in all
+    (``energy``, the summed squared lengths of its units' deviations) is known far better than how
+    much it varies along one profile, and along which profiles units vary is known from the other
+    classes. The product of both is the prior, worth as many degrees of freedom as it proves right.
+
+    With ``signal``, the products of the profiles, it also counts that units act more or less
+    strongly, which makes them vary along their own profile and those related to it. For a test of
+    unrelated profiles that is of no matter.
     """
-    spread = np.square(units.along).sum(axis=0) / max(np.maximum(units.n - 1, 0).sum(), 1)
+    own = np.maximum(units.n - 1, 0)
+    sums = units.member.T @ np.square(units.along)
     with np.errstate(divide="ignore", invalid="ignore"):
-        v = spread / units.n[:, None]
-        spent = np.square(v) / (units.n - 1)[:, None]
-        return np.asarray(np.square(v + v.T) / (spent + spent.T))
+        seen = sums / own[:, None]
+        prior, worth = _prior(sums, own, energy, signal)
+        known = (worth > 0) & (own[:, None] > 0) & (prior > 0) & (seen > 0)
+        surprise = np.log(seen / prior) + _bias(worth) - _bias(own[:, None])
+        expected = polygamma(1, worth / 2) + polygamma(1, own[:, None] / 2)
+        excess = (np.square(surprise) - expected)[known].mean() if known.any() else np.inf
+        # polygamma(1, x) = excess / 2, inverted up to the second order
+        right = np.inf if excess <= 0 else (1 + np.sqrt(1 + 2 * excess)) / excess
+        weight = np.where(known, np.minimum(right, worth), 0)
+        freedom = weight + own[:, None]
+        variance = (np.where(known, weight * prior, 0) + sums) / freedom
+    return Moderated(variance / np.where(units.n > 1, units.n, np.nan)[:, None], freedom)
+
+
+def _prior(
+    sums: Floats, own: Floats, energy: Floats, signal: Floats | None
+) -> tuple[Floats, Floats]:
+    """[a, b]: variance of a unit of class a along profile b, by all other classes; its freedom.
+
+    A class is no judge of the direction of its own profile, along which it varies more.
+    """
+    level = np.where(own > 0, energy / own, 0)
+    counted = np.where(level > 0, own, 0)
+    apart = 1 - np.eye(len(own))
+    share = np.where(level > 0, 1 / level, 0)[:, None] * sums * apart
+    worth = np.maximum(counted.sum() - counted[:, None] - counted, 0) * apart
+    prior = level[:, None] * (share.sum(axis=0) - share) / worth
+    if signal is not None:
+        plain = level * share.sum(axis=0) / (counted.sum() - counted)
+        lent = np.nansum((np.diag(sums) - own * plain)[counted > 0])
+        prior += max(lent / (counted * np.square(np.diag(signal))).sum(), 0) * np.square(signal)
+    return prior, worth
+
+
+def _bias(freedom: Floats) -> Floats:
+    """Mean logarithm of a mean square of so many degrees of freedom."""
+    return np.asarray(digamma(freedom / 2) - np.log(freedom / 2))
 
 
 def resampled(

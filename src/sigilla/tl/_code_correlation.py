@@ -33,7 +33,7 @@ def code_correlation(
     key: str = "svqvae",
     *,
     n_boot: int = 200,
-    n_perm: int = 200,
+    n_perm: int = 500,
     method: Literal["pearson", "spearman", "cosine"] = "pearson",
     space: Literal["genes", "latent"] | None = None,
     by: str | None = None,
