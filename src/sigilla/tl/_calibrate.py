@@ -123,7 +123,7 @@ def calibrate(
             "signature" if unit is None else f"value of obs[{unit!r}]",
             listed(small),
         )
-    refits = [
+    refits = (
         _Refit(
             model.name,
             model.config,
@@ -134,8 +134,9 @@ def calibrate(
             where,
         )
         for f in range(n_splits)
-    ]
-    parts = list(run(_left_out, refits, n_jobs=n_jobs, progress=progress, title="calibrate"))
+    )
+    options = {"n_jobs": n_jobs, "progress": progress, "title": "calibrate"}
+    parts = list(run(_left_out, refits, total=n_splits, **options))
     target = adata.copy() if copy else adata
     if target.is_view:
         target._init_as_actual(target.copy())  # noqa: SLF001 - as scanpy's verbs do

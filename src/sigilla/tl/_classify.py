@@ -180,8 +180,8 @@ def classify(
         for name in splits
     }
     _say_what_is_not_asked(dealt, labels, unit)
-    found: dict[str, list[Answers]] = {}
-    jobs = [
+    # Made one after the other: each has a copy of most of the data.
+    jobs = (
         Task(
             seen.x[folds.training(f)],
             labels.index[folds.training(f)],
@@ -194,13 +194,16 @@ def classify(
         )
         for folds in dealt.values()
         for f in range(n_splits)
-    ]
-    done = run(answers, jobs, n_jobs=n_jobs, progress=progress, title="classify")
-    for name, folds in dealt.items():
-        by_fold = [next(done) for _ in range(n_splits)]
-        found[name] = [
-            _collect([fold[m] for fold in by_fold], folds, labels) for m in range(len(pairs))
+    )
+    total = len(splits) * n_splits
+    done = list(run(answers, jobs, total=total, n_jobs=n_jobs, progress=progress, title="classify"))
+    found = {
+        name: [
+            _collect([fold[m] for fold in done[s * n_splits : (s + 1) * n_splits]], folds, labels)
+            for m in range(len(pairs))
         ]
+        for s, (name, folds) in enumerate(dealt.items())
+    }
 
     given: dict[str, Any] = {
         "label_key": label_key,

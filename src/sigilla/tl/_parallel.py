@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sigilla.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -15,13 +15,14 @@ Result = TypeVar("Result")
 
 def run(
     work: Callable[[Job], Result],
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     *,
+    total: int,
     n_jobs: int,
     progress: bool | None,
     title: str,
 ) -> Iterator[Result]:
-    """The results of all jobs, in their order, as they come.
+    """The results of all jobs, in their order, as they come; jobs are made as they are needed.
 
     Processes, not threads: fits fork and seed torch's one global stream of random numbers.
     """
@@ -32,4 +33,4 @@ def run(
     found = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(work)(job) for job in jobs)
     # tqdm's own None: on a terminal or in a notebook only.
     hidden = None if wanted is None else not wanted
-    return iter(tqdm(found, total=len(jobs), desc=title, unit="fold", disable=hidden))
+    return iter(tqdm(found, total=total, desc=title, unit="fold", disable=hidden))
