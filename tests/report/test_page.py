@@ -11,7 +11,6 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 
 import sigilla as sg
 
@@ -40,18 +39,6 @@ class Page(HTMLParser):
 
     def all(self, tag):
         return [attrs for name, attrs in self.tags if name == tag]
-
-
-@pytest.fixture(scope="module")
-def folder(fitted, tmp_path_factory):
-    out = tmp_path_factory.mktemp("report")
-    figures = plt.get_fignums()
-    paths = sg.report.pcl_correlation(
-        fitted, out, n_splits=1, title="<b>A & B</b>", date=None, progress=False
-    )
-    assert paths == [out / "report.html"]
-    assert plt.get_fignums() == figures
-    return out
 
 
 @pytest.fixture(scope="module")
