@@ -226,7 +226,7 @@ MISTAKES = {
     ),
     "tables of another file": (
         ["fit", "vae", "in.h5ad", "--sig-info", "text.gctx", "--out", "out.h5ad"],
-        "'sig_info' go with a .gctx",
+        "'sig_info' goes with a .gctx",
     ),
     "an unknown data set": (["datasets", "fetch", "leukaemia"], "mean 'leukemia'"),
     "a reference of other genes": (

@@ -27,3 +27,16 @@ def test_a_link_stays_a_link_and_what_is_no_file_is_refused(tmp_path):
     assert target.read_text() == "new"
     with pytest.raises(FileError, match="is no regular file"), replacing("/dev/null"):
         pass
+
+
+def test_the_target_is_named_and_not_the_file_beside_it(tmp_path):
+    with (
+        pytest.raises(FileError, match=r"'.*no/new.txt' .* the folder '.*no' does not exist"),
+        replacing(tmp_path / "no" / "new.txt"),
+    ):
+        pass
+    target = tmp_path / "new.txt"
+    with pytest.raises(FileError, match="cannot be written") as caught, replacing(target) as part:  # noqa: PT012
+        raise PermissionError(13, "Permission denied", str(part))
+    assert ".part" not in str(caught.value)
+    assert "Permission denied" in str(caught.value)

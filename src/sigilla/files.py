@@ -34,12 +34,18 @@ def replacing(path: str | Path, *, argument: str = "path") -> Iterator[Path]:
     target = Path(path).resolve() if Path(path).is_symlink() else Path(path)
     if target.exists() and not target.is_file():
         raise FileError(f"{argument}={str(path)!r} is no regular file; name a file to write")
+    if not target.parent.is_dir():
+        raise FileError(
+            f"{argument}={str(path)!r} cannot be written: the folder {str(target.parent)!r} does "
+            "not exist; make it first"
+        )
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         yield part
         part.replace(target)
     except (OSError, RuntimeError) as error:  # HDF5 says RuntimeError of a full disk
-        raise FileError(f"{argument}={str(path)!r} cannot be written: {error}") from error
+        reason = str(error).replace(str(part), str(target))  # nobody asked for a .part
+        raise FileError(f"{argument}={str(path)!r} cannot be written: {reason}") from error
     finally:
         with suppress(OSError):  # where the folder is none there is nothing to remove
             part.unlink()

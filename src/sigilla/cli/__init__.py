@@ -14,9 +14,13 @@ from typing import Annotated, Literal
 import typer
 
 from sigilla.cli._arguments import (  # noqa: TC001 - typer reads annotations at run time
+    CellLines,
     Classes,
+    ExcludePerts,
     GeneInfo,
+    Genes,
     Input,
+    Labels,
     OutFile,
     PertInfo,
     SigInfo,
@@ -102,6 +106,7 @@ def map_(
     gene_info: GeneInfo = None,
     pert_info: PertInfo = None,
     classes: Classes = None,
+    genes: Genes = None,
 ) -> None:
     """Annotate signatures with a code book: the published one or your own.
 
@@ -117,7 +122,12 @@ def map_(
 
     writable(out)
     adata = read(
-        input, sig_info=sig_info, gene_info=gene_info, pert_info=pert_info, classes=classes
+        input,
+        sig_info=sig_info,
+        gene_info=gene_info,
+        pert_info=pert_info,
+        classes=classes,
+        genes=genes,
     )
     with step("annotate"):
         sg.tl.map_query(
@@ -133,10 +143,14 @@ def map_(
 @app.command()
 def report(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Signatures: .h5ad files, fitted or with a label.")
+        list[Path],
+        typer.Argument(help="Signatures: .h5ad, .gctx or .gct; or one job file (.toml)."),
     ],
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder to write to; a job file may name it."),
+    ] = None,
     key: Annotated[str, typer.Option(help="Name of the result.")] = "svqvae",
     label: Annotated[
         str | None,
@@ -146,38 +160,86 @@ def report(
         Literal["genes", "latent"] | None,
         typer.Option(help="Correlate decoded codes or the codes themselves."),
     ] = None,
+    per: Annotated[
+        str | None,
+        typer.Option(help="Column of obs, such as cell_id: a report on each of its values too."),
+    ] = None,
+    n_jobs: Annotated[
+        int | None, typer.Option(help="Reports made at a time. Default: one for each core.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A dask scheduler, tcp://..., whose workers do the work.")
+    ] = None,
+    sig_info: SigInfo = None,
+    gene_info: GeneInfo = None,
+    pert_info: PertInfo = None,
+    classes: Classes = None,
+    cell_lines: CellLines = None,
+    exclude_perts: ExcludePerts = None,
 ) -> None:
-    """Write a self-contained HTML page on the codes of each data set.
+    """Write a self-contained HTML page on the codes of each data set, and an index of many.
 
-    A file without a result is fitted with S-VQ-VAE first.
+    A file without a result is fitted with S-VQ-VAE first. What is finished is kept: the same
+    command goes on where it was interrupted. If a data set fails, the others are reported and
+    the exit code is 1.
 
     [bold]Examples[/bold]
 
     sigilla report fitted.h5ad --out report/
 
-    sigilla report plate1.h5ad plate2.h5ad --label moa --out reports/
+    sigilla report plate1.h5ad plate2.h5ad --label moa --per cell_id --out reports/
+
+    sigilla report nightly.toml
     """
     import sigilla as sg
 
+    release = {
+        "sig_info": sig_info,
+        "gene_info": gene_info,
+        "pert_info": pert_info,
+        "classes": classes,
+        "cell_lines": cell_lines,
+        "exclude_perts": exclude_perts,
+    }
     with step("write the report"):
-        pages = sg.report.pcl_correlation(inputs, out, key=key, label_key=label, space=space)
-    for page in pages:
+        reports = sg.report.pcl_correlation(
+            inputs,
+            out,
+            key=key,
+            label_key=label,
+            space=space,
+            per=per,
+            n_jobs=n_jobs,
+            scheduler=scheduler,
+            release={name: given for name, given in release.items() if given},
+        )
+    for page in [reports.index] if reports.index else reports:
         typer.echo(f"Report: {page}")
+    counts = reports.table["status"].value_counts()
+    if len(reports.table) > 1:
+        say(", ".join(f"{n} {status}" for status, n in counts.items()))
+    if "failed" in counts:
+        raise typer.Exit(1)
 
 
 @app.command()
 def convert(
     input: Input,  # noqa: A002 - the name that the help shows
     output: Annotated[Path, typer.Argument(help="File to write: .h5ad, .gctx or .gct.")],
+    *,
+    labels: Labels = None,
+    genes: Genes = None,
 ) -> None:
-    """Convert between h5ad, GCTX and GCT; the suffixes say which.
+    """Convert to h5ad, GCTX or GCT; the suffixes say from what to what.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
     sigilla convert plate.gctx plate.h5ad
+
+    sigilla convert leukemia.csv leukemia.h5ad --labels classes.txt
     """
     writable(output, suffixes=tuple(WRITERS))
-    adata = read(input)
+    adata = read(input, labels=labels, genes=genes)
     with step(f"write {output}"):
         write(adata, output)
 

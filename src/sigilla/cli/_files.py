@@ -45,25 +45,52 @@ def _io(name: str) -> Callable[..., Any]:
     return call
 
 
-READERS = {".h5ad": _read_h5ad, ".gctx": _io("read_gctx"), ".gct": _io("read_gct")}
+_H5AD, _GCTX, _TEXT, _CELLS = "an .h5ad", "a .gctx", "a text matrix", "single cells"
+KINDS = {
+    ".h5ad": _H5AD,
+    ".gctx": _GCTX,
+    ".gct": "a .gct",
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".tab"), _TEXT),
+    **dict.fromkeys((".h5", ".mtx", ".loom"), _CELLS),
+}
+READERS = {
+    _H5AD: _read_h5ad,
+    _GCTX: _io("read_gctx"),
+    "a .gct": _io("read_gct"),
+    _TEXT: _io("read_table"),
+    _CELLS: _io("read_single_cell"),
+}
 WRITERS = {".h5ad": _write_h5ad, ".gctx": _io("write_gctx"), ".gct": _io("write_gct")}
+# What an option is about; all others are tables and filters of a release.
+_ABOUT = {"labels": (_TEXT, _CELLS), "genes": (_TEXT,)}
 
 
-def read(path: Path, **release: Path | list[str] | None) -> AnnData:
-    """Signatures of a file, joined with the tables of its release where some are given."""
-    given = {name: value for name, value in release.items() if value}
-    for file in (path, *(v for v in given.values() if not isinstance(v, list))):
+def read(path: Path, **options: Path | list[str] | str | None) -> AnnData:
+    """Signatures of a file of any kind, with what the options say of it or join to it."""
+    given = {name: value for name, value in options.items() if value}
+    for file in (path, *(v for v in given.values() if not isinstance(v, list | str))):
         if not file.exists():
             raise FileError(f"{file} does not exist")
-    suffix = _suffix(path)
-    if suffix not in READERS:
-        raise FileError(f"{path}: the suffix must be one of {listed(READERS)}")
-    if given and path.suffix == ".h5ad":
-        raise DataError(
-            f"{listed(given)} go with a .gctx file; {path.name} has its own obs and var"
-        )
+    kind = _kind(path)
+    for name in given:
+        about = _ABOUT.get(name, (_GCTX,))
+        if kind not in about:
+            raise DataError(
+                f"{name!r} goes with {' or '.join(about)}; {path.name} is {kind}, which says "
+                "itself what it holds"
+            )
+    reader = _io("read_lincs") if given and kind == _GCTX else READERS[kind]
     with step(f"read {path}"):
-        return _io("read_lincs")(path, **given) if given else READERS[suffix](path)
+        return reader(path, **given)
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return _CELLS
+    suffix = _suffix(path)
+    if suffix not in KINDS:
+        raise FileError(f"{path}: the suffix must be one of {listed(KINDS, limit=len(KINDS))}")
+    return KINDS[suffix]
 
 
 def _suffix(path: Path) -> str:

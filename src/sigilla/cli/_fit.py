@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import typer
 from typer.core import TyperGroup
 
-from sigilla.cli._arguments import RELEASE, Input, OutFile
+from sigilla.cli._arguments import RELEASE, SAMPLES, Input, OutFile
 from sigilla.cli._files import read, say, step, writable, write
 from sigilla.errors import unknown_name
 
@@ -61,10 +61,12 @@ def _fit_command(name: str) -> Callable[..., None]:
     verb = getattr(sg.tl, name)
     summary, *_ = (inspect.getdoc(verb) or "").split("\n\n")
 
+    reading = RELEASE | SAMPLES
+
     def run(**given: Any) -> None:
         out = writable(given.pop("out"))
-        release = {name: given.pop(name) for name in RELEASE}
-        adata = read(given.pop("input"), **release)
+        told = {name: given.pop(name) for name in reading}
+        adata = read(given.pop("input"), **told)
         with step(f"fit {name}"):
             verb(adata, **given)
         write(adata, out)
@@ -74,7 +76,7 @@ def _fit_command(name: str) -> Callable[..., None]:
     parameters = [
         inspect.Parameter("input", required, annotation=Input),
         inspect.Parameter("out", optional, annotation=OutFile),
-        *(inspect.Parameter(n, optional, default=None, annotation=a) for n, a in RELEASE.items()),
+        *(inspect.Parameter(n, optional, default=None, annotation=a) for n, a in reading.items()),
         *_flags(verb),
     ]
     # inspect reads this attribute of any function; the type of functions does not name it.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sigilla.report._pieces import Piece
 
+PATIENCE = "10s"  # for a scheduler to answer
 _SILENT = logging.CRITICAL + 1
 # One at a time in a process: pyplot and torch's threads belong to the process.
 _alone = threading.Lock()
@@ -36,7 +37,7 @@ def side_by_side(
     with _connected(scheduler, n_workers) as client:
         # No more at once than workers: one that dies takes nobody's piece but its own.
         todo = iter(waiting)
-        running = as_completed()
+        running = as_completed(loop=client.loop)
         pending: dict[Future, Piece] = {}
         for piece in islice(todo, _capacity(client)):
             pending[_submitted(client, piece, running)] = piece
@@ -113,7 +114,7 @@ def _connected(scheduler: str | None, n_workers: int) -> Iterator[Client]:
             yield client
         return
     try:
-        client = Client(scheduler, timeout="10s", set_as_default=False)
+        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise FileError(f"scheduler={scheduler!r} does not answer: {error}") from error
     with client:

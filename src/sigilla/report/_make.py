@@ -175,6 +175,6 @@ def _row(adata: AnnData, key: str, told: Facts, measured: HeldOut | str) -> dict
     }
     if "code_correlation_stats" in adata.uns[key]:
         qvalue = get.code_correlation_stats(adata, key)["qvalue"]
-        row["pairs"] = int(qvalue.notna().sum())
-        row["significant"] = int((qvalue < _SIGNIFICANT).sum())
+        if known := int(qvalue.notna().sum()):
+            row |= {"pairs": known, "significant": int((qvalue < _SIGNIFICANT).sum())}
     return row
