@@ -101,10 +101,15 @@ def calibration(
             ]
             label = f"{contender_name(*names[m])}: {100 * error[m]:.0f}"
             _curve(main, mine, colour, label, bold=m == main_pair)
-        main.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of right answers")
+        main.set(
+            xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", ylabel="share of right answers"
+        )
         main.set_title(split_name(used), loc="left", **TEXT)
         main.legend(
-            title="ECE, %", loc="upper left", bbox_to_anchor=(1.02, 1), alignment="left"
+            title="expected calibration error, %",
+            loc="upper left",
+            bbox_to_anchor=(1.02, 1),
+            alignment="left",
         ).get_title().set_fontsize(8)
     return saved(main, save)
 
