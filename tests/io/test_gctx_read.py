@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sigilla.io import _chunks, _cmappy, _matrix, disk_matrix, read_gctx
+from sigilla.errors import DataError
+from sigilla.io import _chunks, _cmappy, _ids, _matrix, disk_matrix, read_gctx
 
 from .conftest import FILTERS, Layout, write_layout
 
@@ -184,11 +185,66 @@ def test_integer_ids_are_text_and_may_be_asked_for_as_numbers(gctx):
     np.testing.assert_array_equal(adata.X, values[:, [1, 0]])
 
 
+def test_a_subset_has_the_types_of_the_whole_column(gctx):
+    path, _ = gctx(metadata=False)
+    with h5py.File(path, "a") as file:
+        file["/0/META/COL/dose"] = np.array([b"1", b"2", b"3", b"4", b"5", b"6", b"high"])
+        file["/0/META/COL/time"] = np.array([1, 2, 3, 4, 5, 6, -666])
+    obs = read_gctx(path, cid=["id13", "id10"]).obs
+    assert obs["dose"].tolist() == ["2", "1"]
+    assert obs["time"].dtype == np.float64
+
+
+@pytest.mark.parametrize("names", [["a", "bc", "µM", "long_one_of_17_by"], ["a", "b", "ab", "abc"]])
+def test_ids_of_any_length_and_alphabet_are_found(tmp_path, names):
+    path = tmp_path / "named.gctx"
+    values = write_layout(path, Layout(shape=(4, 3)))
+    with h5py.File(path, "a") as file:
+        del file["/0/META/COL/id"]
+        file["/0/META/COL/id"] = np.array([name.encode() for name in names])
+    adata = read_gctx(path, cid=names[::-1])
+    assert adata.obs_names.tolist() == names[::-1]
+    np.testing.assert_array_equal(adata.X, values[::-1])
+    for unknown in ("b" * 40, "cb", "µ", ""):
+        with pytest.raises(DataError, match="1 of 2 ids are not in"):
+            read_gctx(path, cid=["a", unknown])
+
+
+def test_ids_whose_hashes_collide_are_still_told_apart(gctx, monkeypatch):
+    path, values = gctx()
+    monkeypatch.setattr(_ids, "hashes", lambda columns: np.zeros_like(columns[0]))
+    adata = read_gctx(path, cid=["id28", "id10"])
+    np.testing.assert_array_equal(adata.X, values[[6, 0]])
+
+
+def test_the_same_id_in_utf_8_and_in_latin_1_is_a_repeated_one(gctx):
+    path, _ = gctx(shape=(2, 2))
+    with h5py.File(path, "a") as file:
+        del file["/0/META/COL/id"]
+        file["/0/META/COL/id"] = np.array(["µ".encode(), "µ".encode("latin-1")])
+    with pytest.raises(DataError, match=r"1 column .signature. ids more than once"):
+        read_gctx(path)
+
+
 def test_latin_1_bytes_are_decoded(gctx):
     path, _ = gctx(metadata=False)
     with h5py.File(path, "a") as file:
         file["/0/META/COL/pert_idose"] = np.array(["10 µM".encode("latin-1")] * 7)
     assert set(read_gctx(path).obs["pert_idose"]) == {"10 µM"}
+
+
+def test_text_padded_with_blanks_is_read_without_them(gctx):
+    path, _ = gctx(shape=(2000, 2), metadata=False)
+    padded = h5py.h5t.C_S1.copy()
+    padded.set_size(12)
+    padded.set_strpad(h5py.h5t.STR_SPACEPAD)  # as MATLAB writes
+    with h5py.File(path, "a") as file:
+        kind = h5py.Datatype(padded)
+        column = file.create_dataset(
+            "/0/META/COL/cell_id", (2000,), kind, chunks=(1000,), compression="gzip"
+        )
+        column[...] = np.array([b"A375", b"MCF7"] * 1000)
+    assert read_gctx(path).obs["cell_id"].tolist() == ["A375", "MCF7"] * 1000
 
 
 def test_metadata_that_collides_in_the_hash_is_still_told_apart(gctx, monkeypatch):

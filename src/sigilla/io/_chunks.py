@@ -2,94 +2,98 @@
 
 from __future__ import annotations
 
-import zlib
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import deflate
 import numpy as np
-from h5py import h5z
+from h5py import h5t, h5z
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from io import FileIO
 
     import h5py
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-    Fetch = Callable[[tuple[int, ...]], Array | None]
-    Loader = Callable[[int, int, int, int], Array]
 
-MIN_CHUNK_BYTES = 16 * 2**10  # below it, finding a chunk costs more than HDF5's own inflating
-
-
-def chunk_loader(dataset: h5py.Dataset) -> Loader | None:
-    """Reads one chunk of a matrix, from any thread; None where only HDF5 can decode them."""
-    fetch = _fetcher(dataset, "iuf")
-    if fetch is None:
-        return None
-
-    def load(row: int, row_stop: int, col: int, col_stop: int) -> Array:
-        block = fetch((row, col))
-        if block is None:
-            return np.full((row_stop - row, col_stop - col), dataset.fillvalue, dataset.dtype)
-        return block[: row_stop - row, : col_stop - col]
-
-    return load
+MIN_CHUNK_BYTES = 2**11  # below it, finding a chunk costs more than HDF5's own inflating
+READABLE = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}
 
 
-def read_column(dataset: h5py.Dataset) -> Array:
-    """All of a one-dimensional dataset; several threads may each read one at the same time."""
-    fetch = _fetcher(dataset, "iufS")
-    if fetch is None:
-        values: Array = dataset[...]
-        return values
-    out = np.empty(dataset.shape, dataset.dtype)
-    for start in range(0, len(out), dataset.chunks[0]):
-        block = fetch((start,))
-        part = out[start : start + dataset.chunks[0]]
-        part[...] = dataset.fillvalue if block is None else block[: len(part)]
-    return out
+@dataclass(frozen=True)
+class Chunks:
+    """How the chunks of a dataset are found and unpacked; any thread may do so."""
+
+    dataset: h5py.Dataset
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    filters: tuple[int, ...]
+    n_bytes: int  # of one chunk, unpacked
+
+    def open(self) -> FileIO:
+        """The file for :meth:`read`; each thread needs its own."""
+        return Path(self.dataset.file.filename).open("rb", buffering=0)
+
+    def read(self, file: FileIO, start: tuple[int, ...]) -> Array:
+        """The chunk that starts there, whole, also where it reaches past the dataset's end."""
+        info = self.dataset.id.get_chunk_info_by_coord(start)
+        if info.byte_offset is None:  # never written: HDF5 stands in its fill value
+            return np.full(self.shape, self.dataset.fillvalue, self.dtype)
+        file.seek(info.byte_offset)
+        raw: Any = file.read(info.size)
+        if len(raw) < info.size:
+            raise OSError(f"the file ends inside the chunk at {start}")
+        for at, code in reversed(list(enumerate(self.filters))):
+            if info.filter_mask >> at & 1:  # this chunk was stored without that filter
+                continue
+            if code == h5z.FILTER_DEFLATE:
+                raw = self._inflate(raw, start)
+            else:
+                raw = _unshuffle(raw, self.dtype.itemsize)
+        if len(raw) != self.n_bytes:
+            raise OSError(f"the chunk at {start} holds {len(raw)} bytes, not {self.n_bytes}")
+        return np.frombuffer(raw, dtype=self.dtype).reshape(self.shape)
+
+    def _inflate(self, raw: bytes, start: tuple[int, ...]) -> bytearray:
+        # libdeflate: twice as fast as zlib, and as ready to run on several threads.
+        try:
+            return deflate.zlib_decompress(raw, self.n_bytes)
+        except deflate.DeflateError as error:
+            raise OSError(f"the chunk at {start} cannot be unpacked: {error}") from error
 
 
-def _filters(dataset: h5py.Dataset, kinds: str) -> list[int] | None:
-    """The filters that packed the chunks; None where the chunks are to be left to HDF5."""
+def chunks_of(dataset: h5py.Dataset, kinds: str = "iuf") -> Chunks | None:
+    """How to read its chunks; None where only HDF5 can decode them, or does so as fast."""
     if dataset.chunks is None or dataset.is_virtual or dataset.dtype.kind not in kinds:
         return None
     if dataset.file.driver != "sec2" or dataset.file.userblock_size:
         return None
-    if np.prod(dataset.chunks) * dataset.dtype.itemsize < MIN_CHUNK_BYTES:
-        return None
+    if dataset.dtype.kind == "S" and dataset.id.get_type().get_strpad() != h5t.STR_NULLPAD:
+        return None  # HDF5 turns other paddings, such as MATLAB's spaces, into numpy's zeros
     properties = dataset.id.get_create_plist()
-    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    return filters if set(filters) <= {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE} else None
-
-
-def _fetcher(dataset: h5py.Dataset, kinds: str) -> Fetch | None:
-    filters = _filters(dataset, kinds)
-    if filters is None:
+    filters = tuple(properties.get_filter(i)[0] for i in range(properties.get_nfilters()))
+    n_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    if n_bytes < MIN_CHUNK_BYTES or not set(filters) <= READABLE:
         return None
-    path, shape, stored = Path(dataset.file.filename), dataset.chunks, dataset.dtype
-    n_bytes = int(np.prod(shape)) * stored.itemsize
+    return Chunks(dataset, dataset.chunks, dataset.dtype, filters, n_bytes)
 
-    def fetch(start: tuple[int, ...]) -> Array | None:
-        info = dataset.id.get_chunk_info_by_coord(start)
-        if info.byte_offset is None:  # never written: HDF5 stands in its fill value
-            return None
-        with path.open("rb", buffering=0) as file:
-            file.seek(info.byte_offset)
-            raw: Any = file.read(info.size)
-        if len(raw) < info.size:
-            raise OSError(f"the file ends inside the chunk at {start}")
-        for at, code in reversed(list(enumerate(filters))):
-            if info.filter_mask >> at & 1:  # this chunk was stored without that filter
-                continue
-            if code == h5z.FILTER_DEFLATE:
-                raw = zlib.decompress(raw, bufsize=n_bytes)
-            else:
-                raw = _unshuffle(raw, stored.itemsize)
-        return np.frombuffer(raw, dtype=stored).reshape(shape)
 
-    return fetch
+def read_column(dataset: h5py.Dataset) -> Array:
+    """All of a one-dimensional dataset; several threads may each read one at the same time."""
+    chunks = chunks_of(dataset, "iufS")
+    if chunks is None:
+        values: Array = dataset[...]
+        return values
+    out = np.empty(dataset.shape, dataset.dtype)
+    step = chunks.shape[0]
+    with chunks.open() as file:
+        for start in range(0, len(out), step):
+            part = out[start : start + step]
+            part[...] = chunks.read(file, (start,))[: len(part)]
+    return out
 
 
 def _unshuffle(raw: bytes, itemsize: int) -> Array:

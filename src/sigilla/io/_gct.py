@@ -16,7 +16,7 @@ import pandas as pd
 from sigilla.errors import DataError, FileError
 from sigilla.files import replacing
 from sigilla.io._gctx_write import blocks, matrix_to_write
-from sigilla.io._ids import check_unique, positions
+from sigilla.io._ids import Ids
 from sigilla.io._metadata import MISSING, tidy
 
 if TYPE_CHECKING:
@@ -79,10 +79,11 @@ def read_gct(
         if isinstance(error, DataError):
             raise
         raise FileError(f"path={str(path)!r} is damaged or not GCT: {error}") from error
-    check_unique(path, obs.index, "column (signature)")
-    check_unique(path, var.index, "row (gene)")
-    rows = positions("cid", cid, obs.index, path)
-    cols = positions("rid", rid, var.index, path)
+    signatures, genes = Ids(obs.index.to_numpy()), Ids(var.index.to_numpy())
+    signatures.check_unique(path, "column (signature)")
+    genes.check_unique(path, "row (gene)")
+    rows = signatures.positions("cid", cid, path)
+    cols = genes.positions("rid", rid, path)
     if rows is not None:
         x, obs = x[rows], obs.iloc[rows]
     if cols is not None:

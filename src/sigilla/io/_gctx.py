@@ -15,10 +15,10 @@ import pandas as pd
 
 from sigilla.errors import DataError, FileError, listed
 from sigilla.io._chunks import read_column
-from sigilla.io._ids import check_unique, positions
+from sigilla.io._ids import Ids
 from sigilla.io._lazy import lazy_matrix
 from sigilla.io._matrix import read_matrix, run_all
-from sigilla.io._metadata import decode, tidy
+from sigilla.io._metadata import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -107,13 +107,13 @@ class Gctx:
 
     path: Path
     matrix: h5py.Dataset
-    cid: pd.Index
-    rid: pd.Index
+    cid: Ids
+    rid: Ids
 
     def positions(self, argument: str, asked: Iterable[object] | None) -> Index | None:
         """Where the ids asked for are; None where all are, in the order of the file."""
         ids = self.cid if argument == "cid" else self.rid
-        return positions(argument, asked, ids, self.path)
+        return ids.positions(argument, asked, self.path)
 
     def obs(self, rows: Index | None = None) -> pd.DataFrame:
         """Metadata of the signatures at ``rows``."""
@@ -212,20 +212,18 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
             f"{listed(file)} at the top.{hint}"
         )
     matrix = file[MATRIX]
-    rid, cid = (
-        pd.Index(decode(read_column(file[f"{node}/id"])), dtype=object) for node in (ROW, COL)
-    )
+    rid, cid = (Ids(read_column(file[f"{node}/id"])) for node in (ROW, COL))
     if matrix.shape != (len(cid), len(rid)) or matrix.dtype.kind not in "iufb":
         raise FileError(
             f"path={str(path)!r} is not a valid GCTX file: its matrix is {matrix.shape} of "
             f"{matrix.dtype}, but there are {len(cid)} column ids and {len(rid)} row ids."
         )
-    check_unique(path, cid, "column (signature)")
-    check_unique(path, rid, "row (gene)")
+    cid.check_unique(path, "column (signature)")
+    rid.check_unique(path, "row (gene)")
     return Gctx(path, matrix, cid, rid)
 
 
-def _frame(group: h5py.Group, ids: pd.Index, at: Index | None) -> pd.DataFrame:
+def _frame(group: h5py.Group, ids: Ids, at: Index | None) -> pd.DataFrame:
     nodes = {name: node for name, node in group.items() if isinstance(node, h5py.Dataset)}
     del nodes["id"]
     columns: dict[str, Any] = dict.fromkeys(nodes)  # in the order of the file
@@ -238,11 +236,9 @@ def _frame(group: h5py.Group, ids: pd.Index, at: Index | None) -> pd.DataFrame:
 
     def task(name: str) -> Callable[[], None]:
         def read() -> None:
-            # Tidied whole, so that a column's kind does not depend on the subset.
-            whole = tidy(read_column(nodes[name]))
-            columns[name] = whole if at is None else whole[at]
+            columns[name] = tidy(read_column(nodes[name]), at=at)
 
         return read
 
     run_all(task(name) for name in nodes)
-    return pd.DataFrame(columns, index=ids if at is None else ids[at], copy=False)
+    return pd.DataFrame(columns, index=ids.names(at), copy=False)

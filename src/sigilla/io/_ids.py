@@ -3,39 +3,101 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from sigilla.errors import DataError, listed
+from sigilla.io._bytes import hashes, words
+from sigilla.io._metadata import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
+    Array = NDArray[Any]
+    Index = NDArray[np.intp]
 
-def positions(
-    argument: str, asked: Iterable[object] | None, ids: pd.Index, path: Path
-) -> NDArray[np.intp] | None:
-    """Where the ids asked for are among ``ids``; None where all are wanted."""
-    if asked is None:
-        return None
-    names = [asked] if isinstance(asked, str) else [str(item) for item in asked]
-    wanted = pd.Index(names, dtype=object)
-    if not wanted.is_unique:
-        repeated = wanted[wanted.duplicated()].unique()
-        raise DataError(f"{argument} names {listed(repeated)} more than once; ask once for each.")
-    found: NDArray[np.intp] = ids.get_indexer(wanted)
-    unknown = wanted[found < 0]
-    if len(unknown):
-        raise DataError(
-            f"{argument}: {len(unknown)} of {len(wanted)} ids are not in {path.name}: "
-            f"{listed(unknown, 5)}. {_proposal(str(unknown[0]), ids)}"
-        )
-    return found
+OUTSIDE_ASCII = np.uint64(0x8080808080808080)
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The ids of one axis as a file holds them: bytes, text or numbers.
+
+    Turning a million ids into text takes longer than reading a tenth of their signatures. So bytes
+    are compared and looked up by hashes, and only the ids that somebody sees become text.
+    """
+
+    stored: Array
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def names(self, at: Index | None = None) -> pd.Index:
+        """The ids at these positions, all by default, as text."""
+        return self._text if at is None else pd.Index(decode(self.stored[at]), dtype=object)
+
+    def check_unique(self, path: Path, axis: str) -> None:
+        """Raise a DataError that names the ids which the file holds more than once."""
+        if self._hashes is None and not self._text.is_unique:
+            repeated = self._text[self._text.duplicated()].unique()
+            raise DataError(
+                f"path={str(path)!r} has {len(repeated)} {axis} ids more than once: "
+                f"{listed(repeated)}. Ids must be unique; write the file again with unique ones."
+            )
+
+    def positions(self, argument: str, asked: Iterable[object] | None, path: Path) -> Index | None:
+        """Where the ids asked for are; None where all are wanted."""
+        if asked is None:
+            return None
+        names = [asked] if isinstance(asked, str) else [str(item) for item in asked]
+        wanted = pd.Index(names, dtype=object)
+        if not wanted.is_unique:
+            repeated = wanted[wanted.duplicated()].unique()
+            raise DataError(
+                f"{argument} names {listed(repeated)} more than once; ask once for each."
+            )
+        found = self._find(names)
+        unknown = wanted[found < 0]
+        if len(unknown):
+            raise DataError(
+                f"{argument}: {len(unknown)} of {len(wanted)} ids are not in {path.name}: "
+                f"{listed(unknown, 5)}. {_proposal(str(unknown[0]), self._text)}"
+            )
+        return found
+
+    def _find(self, names: list[str]) -> Index:
+        """Positions; -1 for a name that is not there."""
+        stored, hashed = self.stored, self._hashes
+        if hashed is None or not all(n.isascii() and len(n) <= stored.itemsize for n in names):
+            return self._text.get_indexer(pd.Index(names, dtype=object))
+        asked = np.array(names, dtype=stored.dtype)
+        found: Index = hashed.get_indexer(pd.Index(hashes(words(asked))))
+        # The hashes of the file all differ, so an id of the same hash is this one or none is.
+        found[stored[found] != asked] = -1
+        return found
+
+    @cached_property
+    def _text(self) -> pd.Index:
+        return pd.Index(decode(self.stored), dtype=object)
+
+    @cached_property
+    def _hashes(self) -> pd.Index | None:
+        """Where they tell all ids apart; None where text has to."""
+        if self.stored.dtype.kind != "S" or not len(self):
+            return None
+        columns = words(self.stored)
+        if any(np.bitwise_or.reduce(column) & OUTSIDE_ASCII for column in columns):
+            return None  # different bytes may be the same text, once in UTF-8, once in Latin-1
+        found = hashes(columns)
+        ordered = np.sort(found)
+        return None if bool(np.any(ordered[1:] == ordered[:-1])) else pd.Index(found)
 
 
 def _proposal(name: str, ids: pd.Index) -> str:
@@ -44,13 +106,3 @@ def _proposal(name: str, ids: pd.Index) -> str:
     near = [i for i in ids[:200_000] if i[:3].lower() == start][:2000] or list(ids[:2000])
     close = difflib.get_close_matches(name, near, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"The file has {listed(ids[:1000], 3)}."
-
-
-def check_unique(path: Path, ids: pd.Index, axis: str) -> None:
-    """Raise a DataError that names the ids which a file holds more than once."""
-    if not ids.is_unique:
-        repeated = ids[ids.duplicated()].unique()
-        raise DataError(
-            f"path={str(path)!r} has {len(repeated)} {axis} ids more than once: "
-            f"{listed(repeated)}. Ids must be unique; write the file again with unique ones."
-        )

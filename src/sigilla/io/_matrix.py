@@ -13,24 +13,28 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sigilla.io._chunks import chunk_loader
+from sigilla.io._chunks import chunks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from io import FileIO
 
     import h5py
     from numpy.typing import NDArray
 
+    from sigilla.io._chunks import Chunks
+
     Array = NDArray[Any]
     Index = NDArray[np.intp]
-    Loader = Callable[[int, int, int, int], Array]
+    Pair = tuple["_Piece", "_Piece"]
 
-TILE_BYTES = 2 * 2**20
+TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
+TILES_TOGETHER = 16  # read by one task, through one buffer
 MAX_WORKERS = 8
 
 
@@ -70,21 +74,37 @@ def plain_offset(dataset: h5py.Dataset) -> int | None:
 
 
 def run_all(tasks: Iterable[Callable[[], None]]) -> None:
-    """Run the tasks on a pool of threads; the first failure is raised here."""
-    with ThreadPoolExecutor(workers()) as pool:
-        for done in [pool.submit(task) for task in tasks]:
+    """Run the tasks on a few threads, as they come; the first failure is raised here."""
+    pending, lock = iter(tasks), Lock()
+
+    def following() -> Callable[[], None] | None:
+        with lock:
+            return next(pending, None)
+
+    def work() -> None:
+        nonlocal pending
+        try:
+            while task := following():
+                task()
+        except BaseException:
+            pending = iter(())  # the others are to stop too
+            raise
+
+    count = workers()
+    with ThreadPoolExecutor(count) as pool:
+        for done in [pool.submit(work) for _ in range(count)]:
             done.result()
 
 
-def fill_from(file: FileIO, into: Array, offset: int) -> None:
-    """Fill a contiguous array with the file's bytes from ``offset`` on."""
-    rest: Array = into.reshape(-1).view(np.uint8)
+def fill_from(file: FileIO, into: memoryview, offset: int) -> None:
+    """Fill a buffer of bytes with the file's from ``offset`` on."""
     file.seek(offset)
-    while rest.size:
-        count = file.readinto(rest.data)
-        if not count:
-            raise OSError(f"the file ends {rest.size} bytes too early")
-        rest = rest[count:]
+    count = file.readinto(into)
+    while count and count < len(into):  # a read may end early, at a signal or after 2 GiB
+        into = into[count:]
+        count = file.readinto(into)
+    if not count:
+        raise OSError(f"the file ends {len(into)} bytes too early")
 
 
 # --------------------------------------------------------------------------- contiguous files
@@ -99,29 +119,45 @@ def _read_contiguous(
         first, stop = 0, width
     straight = cols is None and stored == out.dtype
     local = None if cols is None else cols - first
-    step = max(1, TILE_BYTES // ((stop - first) * stored.itemsize))
+    line = (stop - first) * stored.itemsize  # bytes of one row that are read
+    joined = stop - first == width
+    height = max(1, TILE_BYTES // line)
+    stretch = TILES_TOGETHER * height
     path = Path(dataset.file.filename)
 
-    def fill(begin: int, end: int) -> None:
-        block = out[begin:end]
-        buffer = block if straight else np.empty((end - begin, stop - first), stored)
-        with path.open("rb", buffering=0) as file:
-            for at, row, count in _runs(rows, begin, end, joined=stop - first == width):
-                position = offset + (row * width + first) * stored.itemsize
-                fill_from(file, buffer[at : at + count], position)
-        if local is None:
-            if not straight:
-                block[...] = buffer
-        elif stored == out.dtype:
-            # "clip" because "raise" makes numpy copy the output; the ids were checked before.
-            np.take(buffer, local, axis=1, out=block, mode="clip")
-        else:
-            block[...] = np.take(buffer, local, axis=1)
+    def fill(file: FileIO, buffer: Array, begin: int, end: int) -> None:
+        flat = buffer.reshape(-1).view(np.uint8).data
+        for at, row, count in _runs(rows, begin, end, joined=joined):
+            part = flat[at * line : (at + count) * line]
+            fill_from(file, part, offset + (row * width + first) * stored.itemsize)
 
     def task(begin: int) -> Callable[[], None]:
-        return lambda: fill(begin, min(begin + step, len(out)))
+        def read() -> None:
+            block = out[begin : begin + stretch]
+            with path.open("rb", buffering=0) as file:
+                if straight:
+                    fill(file, block, begin, begin + len(block))
+                    return
+                buffer = np.empty((min(height, len(block)), stop - first), stored)
+                for at in range(0, len(block), height):
+                    part = block[at : at + height]
+                    fill(file, buffer[: len(part)], begin + at, begin + at + len(part))
+                    _convert(buffer[: len(part)], local, part)
 
-    run_all(task(begin) for begin in range(0, len(out), step))
+        return read
+
+    run_all(task(begin) for begin in range(0, len(out), stretch))
+
+
+def _convert(block: Array, cols: Index | None, out: Array) -> None:
+    """Put the columns of a block into ``out``, in its type."""
+    if cols is None:
+        out[...] = block
+    elif block.dtype == out.dtype:
+        # "clip" because "raise" makes numpy copy the output; the ids were checked before.
+        np.take(block, cols, axis=1, out=out, mode="clip")
+    else:
+        out[...] = np.take(block, cols, axis=1)
 
 
 def _runs(
@@ -180,32 +216,37 @@ def _as_slice(index: Index) -> slice | Index:
 
 
 def _read_tiles(dataset: h5py.Dataset, rows: Index | None, cols: Index | None, out: Array) -> None:
-    direct = chunk_loader(dataset)
-    tile = dataset.chunks if direct else _tile_shape(dataset)
+    chunks = chunks_of(dataset)
+    tile = chunks.shape if chunks else _tile_shape(dataset)
     row_pieces, row_order = _pieces(rows, dataset.shape[0], tile[0])
     col_pieces, col_order = _pieces(cols, dataset.shape[1], tile[1])
 
-    def fill(load: Loader, row: _Piece, some: list[_Piece]) -> None:
+    def put(block: Array, row: _Piece, col: _Piece) -> None:
         target = row.target if row_order is None else _as_slice_or_self(row_order[row.target])
-        for col in some:
-            block = load(row.start, row.stop, col.start, col.stop)
-            out[target, col.target] = _take(_take(block, row.local, 0), col.local, 1)
+        out[target, col.target] = _take(_take(block, row.local, 0), col.local, 1)
 
-    def task(load: Loader, row: _Piece, some: list[_Piece]) -> Callable[[], None]:
-        return lambda: fill(load, row, some)
+    def task(chunks: Chunks, some: list[Pair]) -> Callable[[], None]:
+        def read() -> None:
+            with chunks.open() as file:
+                for row, col in some:
+                    put(chunks.read(file, (row.start, col.start)), row, col)
 
-    if direct is None:
-        for row in row_pieces:
-            fill(lambda a, b, c, d: dataset[a:b, c:d], row, col_pieces)
+        return read
+
+    pairs = itertools.product(row_pieces, col_pieces)
+    if chunks is None:
+        for row, col in pairs:
+            put(dataset[row.start : row.stop, col.start : col.stop], row, col)
     else:
-        together = max(1, TILE_BYTES // (tile[0] * tile[1] * dataset.dtype.itemsize))
-        run_all(
-            task(direct, row, col_pieces[at : at + together])
-            for row in row_pieces
-            for at in range(0, len(col_pieces), together)
-        )
+        together = max(1, TILE_BYTES // chunks.n_bytes)
+        run_all(task(chunks, some) for some in _batches(pairs, together))
     if col_order is not None:
         _reorder_columns(out, np.argsort(col_order))
+
+
+def _batches(pairs: Iterator[Pair], size: int) -> Iterator[list[Pair]]:
+    while batch := list(itertools.islice(pairs, size)):
+        yield batch
 
 
 def _as_slice_or_self(index: Index) -> slice | Index:

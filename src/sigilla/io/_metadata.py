@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sigilla.io._bytes import hashes, words
+
 if TYPE_CHECKING:
     from collections.abc import Container
 
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+    Index = NDArray[np.intp]
 
 MISSING = -666
 """The Connectivity Map's mark of a missing value, as a number or as text."""
@@ -27,20 +30,30 @@ def decode(values: Array) -> Array:
     return values.astype(str).astype(object)
 
 
-def tidy(values: Array, nulls: Container[str] = frozenset({"-666"})) -> Array:
+def tidy(
+    values: Array, nulls: Container[str] = frozenset({"-666"}), at: Index | None = None
+) -> Array:
     """A metadata column as users expect it: text of numbers as numbers, -666 as missing.
 
-    ``nulls`` are the texts that stand for a missing value. The work is done on the distinct
+    ``nulls`` are the texts that stand for a missing value. With ``at`` only the values at these
+    positions are given, of the type that the whole column has. The work is done on the distinct
     values, and equal values become one object: a column of a million short labels costs eight
-    megabytes and a tenth of a second.
+    megabytes and a twentieth of a second.
     """
     if values.dtype.kind in "SO":
-        codes, distinct = _factorize(values)
-        return np.take(_tidy_texts(_texts(distinct), nulls), codes)
-    if values.dtype.kind == "f" and values.dtype.itemsize < 8:
+        codes, distinct = _factorize(values if at is None else values[at])
+        found = _tidy_texts(_texts(distinct), nulls)
+        if at is None or (found.dtype.kind == "O" and len(at)):
+            return np.take(found, codes)
+        return tidy(values, nulls)[at]  # numbers here may stand beside text elsewhere
+    gaps = values.dtype.kind in "iu" and bool(np.any(values == MISSING))
+    some = values if at is None else values[at]
+    if gaps:
+        return np.where(some == MISSING, np.nan, some)
+    if some.dtype.kind == "f" and some.dtype.itemsize < 8:
         # Through the shortest decimal, so that a stored 0.1 is 0.1 and not 0.10000000149.
-        values = values.astype(str).astype(np.float64)
-    return _missing_as_nan(values)
+        some = some.astype(str).astype(np.float64)
+    return _missing_as_nan(some)
 
 
 def _tidy_texts(texts: Array, nulls: Container[str]) -> Array:
@@ -72,9 +85,7 @@ def _missing_as_nan(values: Array) -> Array:
 def _texts(items: list[Any]) -> Array:
     out = np.empty(len(items), dtype=object)
     try:
-        # One decoding for all is ten times faster than one for each.
-        joined = b"\n".join(items).decode().split("\n")
-        out[:] = joined if len(joined) == len(items) else [_text(item) for item in items]
+        out[:] = list(map(bytes.decode, items))
     except (TypeError, UnicodeDecodeError):
         out[:] = [_text(item) for item in items]
     return out
@@ -89,23 +100,17 @@ def _text(item: object) -> str:
         return item.decode("latin-1")
 
 
-def _factorize(values: Array) -> tuple[NDArray[np.intp], list[Any]]:
-    """Codes and distinct values; fixed-width bytes are hashed eight at a time."""
+def _factorize(values: Array) -> tuple[Index, list[Any]]:
+    """Codes and distinct values."""
     if values.dtype.kind == "O":
         codes, found = pd.factorize(values)
         return codes, list(found)
-    words = -(-values.dtype.itemsize // 8)
-    padded = np.ascontiguousarray(values.astype(f"S{8 * words}", copy=False)).view(np.uint64)
-    padded = padded.reshape(len(values), words)
-    hashed = padded[:, 0].copy()
-    for word in range(1, words):
-        hashed ^= hashed >> np.uint64(29)
-        hashed *= np.uint64(0x9E3779B97F4A7C15)
-        hashed += padded[:, word]
-    codes, keys = pd.factorize(hashed)
+    columns = words(values)
+    codes, keys = pd.factorize(hashes(columns))
     first = np.empty(len(keys), dtype=np.intp)
-    first[codes[::-1]] = np.arange(len(values))[::-1]
-    if all(np.array_equal(padded[first, w][codes], padded[:, w]) for w in range(words)):
+    first[codes[::-1]] = np.arange(len(values) - 1, -1, -1)
+    # With the same hash and the same words before the last one, the last is the same too.
+    if all(np.array_equal(np.take(c[first], codes), c) for c in columns[:-1]):
         return codes, values[first].tolist()
     distinct, codes = np.unique(values, return_inverse=True)  # two values share a hash
     return codes, distinct.tolist()
