@@ -266,8 +266,9 @@ def main() -> None:
     torch.manual_seed(0)
     data = Data(torch.randn(n, N_GENES), torch.randint(N_CLASSES, (n,)))
     intro = (
-        f"{n:,} signatures x {N_GENES} genes, {options.threads} threads, torch {torch.__version__}, "
-        f"{repeats} rounds in turns: least / median / greatest. *Over products* is an epoch over "
+        f"{n:,} signatures x {N_GENES} genes, {options.threads} threads, "
+        f"torch {torch.__version__}, {repeats} rounds in turns: least / median / greatest. *Over "
+        "products* is an epoch over "
         "the matrix products of the published epoch (in the last case, of its own), played again "
         "from a recording in the same precision; *faster* is the published loop over it, round by "
         "round."

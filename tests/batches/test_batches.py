@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from sigilla.batches import read_labels, read_observations
+from sigilla.batches import Blocks, _matrix, read_labels, read_observations
 from sigilla.errors import DataError
 
 
@@ -104,3 +104,35 @@ def test_too_few_classes_are_refused_by_what_is_there():
         read_labels(table(X, pcl=[None] * 4), "pcl")
     with pytest.raises(DataError, match="one class, 'a'"):
         read_labels(table(X, pcl=["a"] * 4), "pcl")
+
+
+def test_rows_that_stay_where_they_are_are_read_dense_and_checked(tmp_path):
+    anndata.AnnData(sparse.csr_matrix(X)).write_h5ad(tmp_path / "x.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    seen = read_observations(backed, mask_var=np.array([True, False, True]), from_disk=True)
+    assert isinstance(seen.x, Blocks)
+    assert seen.x.shape == (4, 2)
+    np.testing.assert_array_equal(seen.x[1:3], X[1:3, [0, 2]])
+    backed.file.close()
+    x = X.copy()
+    x[2, 1] = np.nan
+    blocks = read_observations(anndata.AnnData(sparse.csr_matrix(x)), from_disk=True).x
+    blocks[:2]
+    with pytest.raises(DataError, match=r"1 NaN or infinite value\(s\).*'2'"):
+        blocks[1:4]
+
+
+def test_only_what_is_not_dense_and_would_not_fit_stays_where_it_is(monkeypatch):
+    lazy = anndata.AnnData(dask.array.from_array(X, chunks=(2, 3)))
+    dense = anndata.AnnData(X)
+    assert isinstance(read_observations(lazy, from_disk=None).x, np.ndarray)
+    monkeypatch.setattr(_matrix, "_memory_available", lambda: X.nbytes)
+    assert isinstance(read_observations(lazy, from_disk=None).x, Blocks)
+    assert isinstance(read_observations(dense, from_disk=None).x, np.ndarray)
+    assert isinstance(read_observations(lazy).x, np.ndarray)
+
+
+def test_blocks_hold_whole_chunks():
+    lazy = anndata.AnnData(dask.array.zeros((10_000, 1000), chunks=(1500, 1000)))
+    blocks = read_observations(lazy, from_disk=True).x
+    assert blocks.block_rows == 3000  # 8 MiB are 2,097 rows

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import anndata
+import dask.array
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import sparse
 
 import sigilla as sg
 from sigilla import keys
 from sigilla.models import METHODS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # A name that is a path in HDF5, markup in a page and a formula in a sheet.
 CLASSES = ["mTOR/PI3K inhibitor", "<script>", "=cmd()"]
@@ -146,3 +153,41 @@ def test_labels_are_checked_first():
         with pytest.raises(ValueError, match="one class, 'only'"):
             verb(adata, "one")
     assert not adata.uns
+
+
+def on_disk(kind: str, adata: anndata.AnnData, folder: Path) -> anndata.AnnData:
+    """The same signatures, with a matrix that stays on disk."""
+    if kind == "gctx":
+        sg.io.write_gctx(adata, folder / "x.gctx")
+        lazy = sg.io.read_gctx(folder / "x.gctx", backed=True)
+        lazy.obs["pcl"] = adata.obs["pcl"].to_numpy()
+        return lazy
+    if kind == "zarr":
+        adata.write_zarr(folder / "x.zarr")
+        x = dask.array.from_zarr(str(folder / "x.zarr"), component="X")
+        return anndata.AnnData(x, obs=adata.obs.copy(), var=adata.var.copy())
+    adata = adata.copy()
+    if kind == "sparse h5ad":
+        adata.X = sparse.csr_matrix(adata.X)
+    adata.write_h5ad(folder / "x.h5ad")
+    return anndata.read_h5ad(folder / "x.h5ad", backed="r")
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "sparse h5ad", "gctx", "zarr"])
+def test_a_matrix_on_disk_is_read_in_blocks_and_the_result_says_so(kind, tmp_path):
+    memory = signatures(n=300)
+    disk = on_disk(kind, memory, tmp_path)
+    for adata in (memory, disk):
+        sg.tl.svqvae(adata, max_epochs=5, batch_size=16, from_disk=adata is disk)
+    params = disk.uns["svqvae"]["params"]
+    assert params["from_disk"]
+    assert params["start_rows"] == 300
+    assert "from_disk" not in memory.uns["svqvae"]["params"]
+    assert not isinstance(disk.X, np.ndarray)
+    agreed = (disk.obs["svqvae"].to_numpy() == memory.obs["svqvae"].to_numpy()).mean()
+    assert agreed > 0.98
+    model = sg.get.model(disk)
+    latent = model.embed(torch.from_numpy(memory.X)).latent.detach().numpy()
+    np.testing.assert_allclose(disk.obsm["X_svqvae"], latent, rtol=1e-4, atol=1e-4)
+    if kind.endswith("h5ad"):
+        disk.file.close()

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sigilla.batches._labels import Labels, read_labels
-from sigilla.batches._matrix import Observations, read_observations
+from sigilla.batches._matrix import Blocks, Observations, read_observations
 
-__all__ = ["Labels", "Observations", "read_labels", "read_observations"]
+__all__ = ["Blocks", "Labels", "Observations", "read_labels", "read_observations"]

@@ -45,6 +45,7 @@ def vae(
     device: str = "auto",
     progress: bool | None = None,
     checkpoint: str | Path | None = None,
+    from_disk: bool | None = None,
     copy: bool = False,
 ) -> AnnData | None: ...
 def vqvae(
@@ -69,6 +70,7 @@ def vqvae(
     device: str = "auto",
     progress: bool | None = None,
     checkpoint: str | Path | None = None,
+    from_disk: bool | None = None,
     copy: bool = False,
 ) -> AnnData | None: ...
 def svqvae(
@@ -96,5 +98,6 @@ def svqvae(
     device: str = "auto",
     progress: bool | None = None,
     checkpoint: str | Path | None = None,
+    from_disk: bool | None = None,
     copy: bool = False,
 ) -> AnnData | None: ...

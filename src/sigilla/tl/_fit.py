@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sigilla import docs
-from sigilla.batches import read_labels, read_observations
+from sigilla.batches import Blocks, read_labels, read_observations
 from sigilla.errors import FileError, unknown_name
 from sigilla.tl._store import store
-from sigilla.train import fit, resolve_device
+from sigilla.train import fit, resolve_device, sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +47,11 @@ progress
     Show a bar with the loss; ``None`` on a terminal or in a notebook only.
 checkpoint
     A file written during the fit; a fit that was interrupted goes on from it.
+from_disk
+    Leave the matrix where it is and read it in blocks while training; ``None`` does so where the
+    matrix is not dense in memory and, made dense, would take more than half of what is available.
+    The start in closed form then looks at ``uns['{name}']['params']['start_rows']`` observations
+    at most, drawn by class, and no more are held out.
 copy
     Return a changed copy and leave ``adata`` alone.
 
@@ -127,6 +132,7 @@ def verb(method: type[Model]) -> Callable[..., AnnData | None]:
         device: str = "auto",
         progress: bool | None = None,
         checkpoint: str | Path | None = None,
+        from_disk: bool | None = None,
         copy: bool = False,
         **options: Any,
     ) -> AnnData | None:
@@ -140,7 +146,9 @@ def verb(method: type[Model]) -> Callable[..., AnnData | None]:
         _require_usable(key_added or method.name, checkpoint)
         where = resolve_device(device)
         labels = None if label_key is None else read_labels(adata, label_key)
-        seen = read_observations(adata, layer=layer, use_rep=use_rep, mask_var=mask_var)
+        seen = read_observations(
+            adata, layer=layer, use_rep=use_rep, mask_var=mask_var, from_disk=from_disk
+        )
         model = method(
             config,
             n_features=len(seen.names),
@@ -158,6 +166,8 @@ def verb(method: type[Model]) -> Callable[..., AnnData | None]:
             checkpoint=checkpoint,
         )
         params = {"label_key": label_key, "layer": layer, "use_rep": use_rep}
+        if isinstance(seen.x, Blocks):
+            params |= {"from_disk": True, "start_rows": sample_rows(*seen.x.shape)}
         target = adata.copy() if copy else adata
         store(
             target,

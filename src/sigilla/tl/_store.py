@@ -18,23 +18,31 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from sigilla.batches import Observations
+    from sigilla.batches import Blocks, Observations
     from sigilla.models import Model
 
 # Rows embedded at a time: large enough for the matrix product, small beside the data.
-_BLOCK_ROWS = 65_536
+_BLOCK_ROWS = 8192
 
 
 @torch.no_grad()
-def embed(model: Model, x: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-    """The fields of ``model.embed`` for all observations, as arrays."""
+def embed(model: Model, x: NDArray[np.float32] | Blocks) -> dict[str, NDArray[Any]]:
+    """The fields of ``model.embed`` for all observations, as arrays that are filled in blocks."""
     device = next(model.parameters()).device
     model.eval()
-    parts: list[Embedding] = [
-        model.embed(block.to(device)) for block in torch.from_numpy(x).split(_BLOCK_ROWS)
-    ]
-    names = [f.name for f in dataclasses.fields(Embedding) if getattr(parts[0], f.name) is not None]
-    return {n: torch.cat([getattr(p, n) for p in parts]).cpu().numpy() for n in names}
+    found: dict[str, NDArray[Any]] = {}
+    for start in range(0, x.shape[0], _BLOCK_ROWS):
+        block = torch.from_numpy(x[start : start + _BLOCK_ROWS]).to(device)
+        said = model.embed(block)
+        for field in dataclasses.fields(Embedding):
+            part = getattr(said, field.name)
+            if part is None:
+                continue
+            values = part.cpu().numpy()
+            if field.name not in found:
+                found[field.name] = np.empty((x.shape[0], *values.shape[1:]), values.dtype)
+            found[field.name][start : start + len(values)] = values
+    return found
 
 
 def store(

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+
 import torch
+
+from sigilla.train._processes import world
 
 # Of the card's free memory, what the data may take: the rest is for weights and activations.
 _DATA_SHARE = 0.6
+_CUDA = torch.device("cuda")
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -15,7 +20,10 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     device(type='cpu')
     """
     if str(device) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        # Processes that torchrun started on one machine take a card each.
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"])) if world() > 1 else _CUDA
     try:
         resolved = torch.device(device)
     except RuntimeError as error:

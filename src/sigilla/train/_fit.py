@@ -7,28 +7,26 @@ import hashlib
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from sigilla.models import Batch, Model
 from sigilla.seed import generator
-from sigilla.train import _checkpoint
-from sigilla.train._device import fits_on, resolve_device
+from sigilla.train import _checkpoint, _processes
+from sigilla.train._data import InMemory, Streamed, sample_rows
+from sigilla.train._device import resolve_device
+from sigilla.train._means import Means
 from sigilla.train._progress import bar
 from sigilla.train._split import holdout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from sigilla.models import Loss
+    from sigilla.models import Batch, Loss, Model
+    from sigilla.train._data import Rows
 
-# Validation needs no gradients: larger batches, fewer launches.
-_EVAL_BATCH = 8192
 _CHECKPOINT_SECONDS = 30.0
 
 
@@ -38,7 +36,7 @@ class TrainingError(ArithmeticError):
 
 def fit(
     model: Model,
-    x: NDArray[np.float32] | Tensor,
+    x: NDArray[np.float32] | Tensor | Rows,
     label: NDArray[np.integer] | Tensor | None = None,
     *,
     random_state: int = 0,
@@ -52,12 +50,20 @@ def fit(
     best value of ``model.monitor`` on them is the one whose weights remain. Data stay on the
     device for the whole fit where they fit; the host waits for the device once per epoch.
 
+    Where ``torchrun`` started several processes, they fit one model together: each takes a part
+    of every batch, gradients are averaged, and all end with the same model. The result is that of
+    one process but for noise (dropout, sampled latents) and batch norm, which each process has of
+    its own part; a mean over labelled observations is weighted by all.
+
     Parameters
     ----------
     model
         The model; its config says how long and how fast.
     x
-        Observations x features.
+        Observations x features: an array, or an object that reads rows from disk (see
+        :class:`sigilla.train.Rows`). Then rows are shuffled in blocks, the start in closed form
+        looks at :func:`sigilla.train.sample_rows` of them, drawn by class, and at most as many
+        are held out.
     label
         Class of each observation as 0..K-1, -1 where unknown.
     random_state
@@ -81,8 +87,10 @@ def fit(
         A term became NaN or infinite; the message names it, its epoch and what to try.
     """
     where = resolve_device(device)
-    x = torch.as_tensor(x, dtype=torch.float32)
-    label = torch.full((len(x),), -1) if label is None else torch.as_tensor(label)
+    _processes.join(where)
+    if isinstance(x, list | np.ndarray | torch.Tensor):
+        x = torch.as_tensor(x, dtype=torch.float32)
+    label = torch.full((x.shape[0],), -1) if label is None else torch.as_tensor(label)
     cuda = [where] if where.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(random_state)
@@ -94,25 +102,34 @@ class _Run:
     """State of one fit: everything a checkpoint must hold, and nothing else."""
 
     def __init__(
-        self, model: Model, x: Tensor, label: Tensor, random_state: int, device: torch.device
+        self,
+        model: Model,
+        x: Tensor | Rows,
+        label: Tensor,
+        random_state: int,
+        device: torch.device,
     ) -> None:
         config = model.config
         self.model = model.to(device)
         self.device = device
-        held = np.zeros(len(x), dtype=bool)
-        if config.validation_fraction:
-            held = holdout(label.numpy(), config.validation_fraction, generator(random_state))
-        if fits_on(device, x.nbytes):
-            x, label = x.to(device), label.to(device)
-        self.x, self.label = x, label
-        self.training = torch.from_numpy(np.flatnonzero(~held)).to(x.device)
-        self.validation = torch.from_numpy(np.flatnonzero(held)).to(x.device)
+        self.random_state = random_state
+        fraction = config.validation_fraction
+        if not isinstance(x, torch.Tensor):
+            fraction = min(fraction, sample_rows(*x.shape) / x.shape[0])
+        held = np.zeros(x.shape[0], dtype=bool)
+        if fraction:
+            held = holdout(label.numpy(), fraction, generator(random_state))
+        self.data = (
+            InMemory(x, label, held, device)
+            if isinstance(x, torch.Tensor)
+            else Streamed(x, label, held, device)
+        )
         self.fingerprint = {
             "method": model.name,
             "config": dataclasses.asdict(config),
             "shape": list(x.shape),
             "random_state": random_state,
-            "data": _digest(x, label),
+            "data": _digest(self.data.column_sums, label),
         }
         self.epoch = 0
         self.waited = 0
@@ -122,9 +139,10 @@ class _Run:
 
     def go(self, progress: bool | None, checkpoint: Path | None) -> dict[str, NDArray[np.float64]]:
         model, config = self.model, self.model.config
-        resuming = checkpoint is not None and checkpoint.exists()
+        resuming = checkpoint is not None and _processes.leading_says(checkpoint.exists())
         if not resuming:
-            model.prepare(self.x[self.training], self.label[self.training])
+            model.prepare(*self.data.start())
+        self.diverge()
         self.optimisers = {
             phase.name: torch.optim.AdamW(
                 phase.parameters,
@@ -137,11 +155,13 @@ class _Run:
         }
         if checkpoint is not None and resuming:
             self.resume(checkpoint)
-        elif len(self.validation):
+        elif self.data.n_validation:
             # A start in closed form may be the best that held-out observations see.
             self.judge({f"val_{name}": value for name, value in self.validate().items()})
         before = self.history["seconds"][-1] if self.history else 0.0
         start = saved = time.perf_counter()
+        if _processes.rank():
+            progress = False
         with bar(config.max_epochs, self.epoch, model.title, progress) as shown:
             while self.epoch < config.max_epochs and self.waited < config.patience:
                 values = self.one_epoch()
@@ -157,24 +177,31 @@ class _Run:
         if self.best_weights:
             model.load_state_dict(self.best_weights)
         model.eval()
-        if checkpoint is not None:
+        _processes.agreed(*model.state_dict().values())
+        if checkpoint is not None and _processes.rank() == 0:
             checkpoint.unlink(missing_ok=True)
         return {name: np.array(values) for name, values in self.history.items()}
+
+    def diverge(self) -> None:
+        """One start for all processes, but noise of its own for each."""
+        _processes.agreed(*self.model.state_dict().values())
+        if _processes.rank():
+            torch.manual_seed(self.random_state + 1_000_003 * _processes.rank() + self.epoch)
 
     def one_epoch(self) -> dict[str, float]:
         self.model.start_epoch(self.epoch)
         self.model.train()
-        seen = _Means()
-        order = self.training[torch.randperm(len(self.training), device=self.training.device)]
-        for batch in self.batches(order, self.model.config.batch_size):
+        seen = Means()
+        for batch in self.data.epoch(self.model.config.batch_size):
             for phase, optimiser in self.optimisers.items():
                 loss = self.loss(batch, phase)
                 optimiser.zero_grad(set_to_none=True)
                 loss.total.backward()  # type: ignore[no-untyped-call]  # torch ships none
+                _processes.average_gradients(_moved_by(optimiser), len(batch.x))
                 optimiser.step()
                 seen.add(loss, len(batch.x))
         values = self.guard(seen)
-        if len(self.validation):
+        if self.data.n_validation:
             values |= {f"val_{name}": value for name, value in self.validate().items()}
         return values
 
@@ -186,21 +213,13 @@ class _Run:
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         self.model.eval()
-        seen = _Means()
-        for batch in self.batches(self.validation, _EVAL_BATCH):
+        seen = Means()
+        for batch in self.data.held_out():
             for phase in self.optimisers:
                 seen.add(self.loss(batch, phase), len(batch.x))
         return self.guard(seen)
 
-    def batches(self, order: Tensor, size: int) -> Iterator[Batch]:
-        # Parts of nearly one size: a last batch of one row would be all noise.
-        for index in torch.tensor_split(order, math.ceil(len(order) / size)):
-            x, label = self.x.index_select(0, index), self.label.index_select(0, index)
-            yield Batch(
-                x.to(self.device, non_blocking=True), label.to(self.device, non_blocking=True)
-            )
-
-    def guard(self, seen: _Means) -> dict[str, float]:
+    def guard(self, seen: Means) -> dict[str, float]:
         """The epoch's means, or an error that names the term that went wrong first."""
         values = seen.values()
         if all(map(math.isfinite, values.values())):
@@ -214,7 +233,7 @@ class _Run:
 
     def judge(self, values: dict[str, float]) -> None:
         """Keep the weights of the best validation epoch; without validation, the last ones."""
-        if not len(self.validation):
+        if not self.data.n_validation:
             return
         name, better = self.model.monitor
         value = values[f"val_{name}"] * (1 if better == "min" else -1)
@@ -224,6 +243,8 @@ class _Run:
             self.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
 
     def save(self, path: Path) -> None:
+        if _processes.rank():
+            return
         tensors = {
             "model": self.model.state_dict(),
             "best": self.best_weights,
@@ -251,10 +272,11 @@ class _Run:
             slots = {int(i): s for i, s in state.get("optimiser", {}).get(name, {}).items()}
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        self.epoch, self.waited, self.best = notes["epoch"], notes["waited"], notes["best"]
         torch.set_rng_state(state["random"]["cpu"])
         if self.on_cuda:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
-        self.epoch, self.waited, self.best = notes["epoch"], notes["waited"], notes["best"]
+        self.diverge()
         self.history = notes["history"]
 
     @property
@@ -262,48 +284,13 @@ class _Run:
         return self.device.type == "cuda"
 
 
-class _Means:
-    """Running means of an epoch's terms, kept on the device until the epoch is over."""
-
-    def __init__(self) -> None:
-        self.sums: dict[tuple[str, ...], Tensor] = {}
-        self.finite: dict[tuple[str, ...], Tensor] = {}
-        self.rows: dict[tuple[str, ...], int] = {}
-
-    def add(self, loss: Loss, rows: int) -> None:
-        values = {"loss": loss.total} | loss.terms | loss.metrics
-        names = tuple(values)
-        row = torch.stack([v.detach() for v in values.values()])
-        if names not in self.sums:
-            self.sums[names], self.finite[names] = torch.zeros_like(row), torch.zeros_like(row)
-            self.rows[names] = 0
-        self.sums[names].add_(row, alpha=rows)
-        self.finite[names] += row.isfinite()
-        self.rows[names] += rows
-
-    def values(self) -> dict[str, float]:
-        """The means, by name; the one wait of the epoch."""
-        return {
-            name: value / self.rows[names]
-            for names, sums in self.sums.items()
-            for name, value in zip(names, sums.tolist(), strict=True)
-        }
-
-    def first_broken(self) -> str:
-        """The term that was finite for the fewest steps: it broke the others."""
-        steps = {
-            name: count
-            for names, finite in self.finite.items()
-            for name, count in zip(names, finite.tolist(), strict=True)
-            if name != "loss"
-        }
-        return min(steps, key=steps.__getitem__)
+def _moved_by(optimiser: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    return [p for group in optimiser.param_groups for p in group["params"]]
 
 
-def _digest(x: Tensor, label: Tensor) -> str:
+def _digest(column_sums: Tensor, label: Tensor) -> str:
     """Tells data sets apart: column sums and labels, not every bit."""
-    parts: list[Any] = [x.sum(dim=0, dtype=torch.float64), label]
     digest = hashlib.sha256()
-    for part in parts:
+    for part in (column_sums, label):
         digest.update(part.cpu().numpy().tobytes())
     return digest.hexdigest()
