@@ -17,6 +17,7 @@ from sigilla.tl._code_correlation import _adjusted, _mixing
 NAMES = ["mTOR/PI3K inhibitor", "<script>", "=cmd()"]
 PROFILES = np.random.default_rng(0).normal(size=(3, 40))
 FAST = {"n_boot": 30, "n_perm": 20}
+PAIR = ["class_a", "class_b"]
 
 
 @pytest.fixture
@@ -199,3 +200,28 @@ def test_lost_labels_genes_and_statistics_are_named(fitted):
     del fitted.obs["pcl"]
     with pytest.raises(DataError, match="'pcl'"):
         sg.tl.code_correlation(fitted)
+
+
+def test_on_a_real_plate_neighbours_on_a_pathway_are_found_and_the_vehicle_is_not(mirror):
+    adata = ad.read_h5ad(mirror("lincs/l1000_ljp005_a375_zs.h5ad"))
+    names = adata.obs["moa"].astype(str).str.split("; ").str[0]
+    adata.obs["pcl"] = names.where(names != "unknown").astype("category")
+    sg.tl.svqvae(adata, "pcl")
+    sg.tl.code_correlation(adata)
+    found = sg.get.code_correlation_stats(adata)
+    found = found.sort_values("pvalue")
+    assert found[PAIR].iloc[:2].to_numpy().tolist() == [
+        ["MEK inhibitor", "RAF inhibitor"],
+        ["MTOR inhibitor", "PI3K inhibitor"],
+    ]
+    assert found["qvalue"].iloc[0] < 0.02
+    assert 1 <= (found["qvalue"] < 0.05).sum() < 5
+    # The vehicle has no other perturbagens to stand for: its wells are asked instead.
+    adata.obs["unit"] = adata.obs["pert_id"].astype(str)
+    control = (adata.obs["pert_type"] == "ctl_vehicle").to_numpy()
+    adata.obs.loc[control, "unit"] = adata.obs_names[control]
+    sg.tl.code_correlation(adata, unit="unit")
+    found = sg.get.code_correlation_stats(adata)
+    vehicle = (found[PAIR] == "vehicle control").any(axis=1)
+    assert (found.loc[vehicle, "qvalue"].dropna() > 0.2).all()
+    assert found.loc[vehicle, "qvalue"].notna().any()

@@ -1,0 +1,233 @@
+"""Seconds and memory as data grow: 10^4 to 10^6 signatures, 10^3 to 10^5 cells.
+
+    sigilla bench growth [--signatures 10000 100000 1000000] [--cells 1000 10000 100000] [--quick]
+
+Every stage at every size runs in a process of its own: seconds of its work alone, and the process's
+peak memory above what its imports and its input took. The exponent is that of the seconds between
+the two largest sizes: 1 is proportional growth. Writes ``benchmarks/results/growth.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anndata import AnnData
+
+OUT = Path(__file__).parent / "results/growth.md"
+N_LANDMARKS, N_CLASSES, N_GENES = 978, 75, 20_000
+EXPRESSED = 0.1  # share of a cell's genes that are not 0
+SMALL = 500
+STAGES = {
+    "read GCTX": "signatures",
+    "S-VQ-VAE: start and one epoch": "signatures",
+    "nearest codes of a query": "signatures",
+    "influential features, sparse": "cells",
+    "IF-PCA, 8 clusters": "cells",
+}
+
+
+# -- data, made in blocks ----------------------------------------------------------------------
+
+
+def write_signatures(path: Path, n: int) -> None:
+    """A GCTX file of 75 classes, written block by block."""
+    import h5py
+
+    rng = np.random.default_rng(0)
+    classes = rng.normal(size=(N_CLASSES, N_LANDMARKS)).astype(np.float32)
+    label = rng.integers(N_CLASSES, size=n)
+    with h5py.File(path, "w") as file:
+        file.attrs["version"] = "GCTX1.0"
+        matrix = file.create_dataset("0/DATA/0/matrix", (n, N_LANDMARKS), "float32")
+        for start in range(0, n, 50_000):
+            rows = label[start : start + 50_000]
+            noise = rng.standard_normal((len(rows), N_LANDMARKS), dtype=np.float32)
+            matrix[start : start + len(rows)] = classes[rows] + noise
+        meta = {
+            "COL/id": [f"SIG{i:08d}" for i in range(n)],
+            "COL/pcl": [f"class {k}" for k in label],
+            "ROW/id": [str(g) for g in range(N_LANDMARKS)],
+        }
+        for name, values in meta.items():
+            file.create_dataset(f"0/META/{name}", data=np.array(values, dtype="S"))
+
+
+def write_cells(path: Path, n: int) -> None:
+    """Sparse log counts of eight types that differ in 200 genes."""
+    from scipy import sparse
+
+    rng = np.random.default_rng(0)
+    kind = rng.integers(8, size=n)
+    per_cell = int(EXPRESSED * N_GENES)
+    raised = np.exp(rng.normal(0, 1, size=(8, 200))).astype(np.float32)
+    blocks = []
+    for start in range(0, n, 10_000):
+        rows = kind[start : start + 10_000]
+        # One expressed gene in each bin of ten, so that none comes twice.
+        column = rng.integers(N_GENES // per_cell, size=(len(rows), per_cell), dtype=np.int32)
+        column += np.arange(0, N_GENES, N_GENES // per_cell, dtype=np.int32)
+        value = rng.gamma(2, 0.5, size=column.shape).astype(np.float32)
+        marker = column < 200
+        value[marker] *= raised[np.repeat(rows[:, None], per_cell, axis=1)[marker], column[marker]]
+        pointer = np.arange(0, column.size + 1, per_cell)
+        blocks.append(
+            sparse.csr_matrix((value.ravel(), column.ravel(), pointer), (len(rows), N_GENES))
+        )
+    sparse.save_npz(path, sparse.vstack(blocks, format="csr"), compressed=False)
+
+
+# -- stages: what is loaded before the clock starts, and what is timed -------------------------
+
+
+def signatures(path: Path) -> AnnData:
+    import sigilla as sg
+
+    return sg.io.read_gctx(path)
+
+
+def fitted(n: int) -> AnnData:
+    """Something to map onto: a small fit with the same genes."""
+    import sigilla as sg
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_signatures(Path(folder) / "small.gctx", n)
+        adata = signatures(Path(folder) / "small.gctx")
+    sg.tl.svqvae(adata, "pcl", max_epochs=1, progress=False)
+    return adata
+
+
+def cells(path: Path) -> AnnData:
+    import anndata as ad
+    from scipy import sparse
+
+    return ad.AnnData(sparse.load_npz(path))
+
+
+def prepare(stage: str, path: Path) -> Callable[[], Any]:
+    """Load what the stage starts from; what it returns is timed."""
+    import sigilla as sg
+
+    if stage == "read GCTX":
+        return lambda: sg.io.read_gctx(path)
+    if stage.startswith("S-VQ-VAE"):
+        adata = signatures(path)
+        return lambda: sg.tl.svqvae(adata, "pcl", max_epochs=1, progress=False)
+    if stage.startswith("nearest"):
+        adata, reference = signatures(path), fitted(5_000)
+        return lambda: sg.tl.map_query(adata, reference)
+    adata = cells(path)
+    if stage.startswith("influential"):
+        return lambda: sg.pp.influential_features(adata)
+    return lambda: sg.tl.ifpca(adata, 8, n_init=10)
+
+
+def run_stage(stage: str, small: Path, path: Path) -> dict[str, float]:
+    """Called in a fresh process; the small data take what only the first call costs."""
+    prepare(stage, small)()
+    work = prepare(stage, path)
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is of the input
+    start = time.perf_counter()
+    work()
+    return {
+        "seconds": time.perf_counter() - start,
+        "mib": (resident("VmHWM") - before) / 1024,
+        "input": path.stat().st_size / 2**20,
+    }
+
+
+def resident(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith(field)))
+
+
+# -- the table ---------------------------------------------------------------------------------
+
+
+def measure(sizes: dict[str, list[int]], folder: Path) -> dict[str, dict[int, dict[str, float]]]:
+    found: dict[str, dict[int, dict[str, float]]] = {stage: {} for stage in STAGES}
+    for kind, write in (("signatures", write_signatures), ("cells", write_cells)):
+        path = folder / ("data.gctx" if kind == "signatures" else "data.npz")
+        small = path.with_stem("small")
+        write(small, SMALL)
+        for n in sizes[kind]:
+            write(path, n)
+            for stage in (s for s, k in STAGES.items() if k == kind):
+                answer = subprocess.run(
+                    [sys.executable, __file__, "--stage", stage, "--paths", str(small), str(path)],
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+                found[stage][n] = json.loads(answer.stdout.splitlines()[-1])
+                print(f"{stage:32} {n:>9,}  {found[stage][n]}", flush=True)
+            path.unlink()
+    return found
+
+
+def exponent(seconds: dict[int, float]) -> float:
+    (small, first), (large, last) = sorted(seconds.items())[-2:]
+    return math.log(last / first) / math.log(large / small)
+
+
+def table(found: dict[str, dict[int, dict[str, float]]]) -> str:
+    lines = [
+        "# Growth",
+        "",
+        (
+            f"`sigilla bench growth`: {N_LANDMARKS} landmark genes and {N_CLASSES} classes, or "
+            f"{N_GENES:,} genes of which {EXPRESSED:.0%} are expressed in a cell. Seconds of one "
+            "run; MiB: the process's peak above its imports and the input in memory. Exponent: of "
+            "the seconds, between the two largest sizes."
+        ),
+        "",
+        "| stage | n | seconds | MiB | file, MiB | exponent |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for stage, by_size in found.items():
+        for n, facts in by_size.items():
+            last = n == max(by_size) and len(by_size) > 1
+            grown = exponent({m: f["seconds"] for m, f in by_size.items()}) if last else None
+            lines.append(
+                f"| {stage} | {n:,} | {facts['seconds']:.2f} | {facts['mib']:,.0f} | "
+                f"{facts['input']:,.0f} | {'' if grown is None else f'{grown:.2f}'} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--signatures", type=int, nargs="+", default=[10**4, 10**5, 10**6])
+    parser.add_argument("--cells", type=int, nargs="+", default=[10**3, 10**4, 10**5])
+    parser.add_argument("--quick", action="store_true", help="two small sizes, nothing written")
+    parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--paths", type=Path, nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.stage:
+        print(json.dumps(run_stage(args.stage, *args.paths)))
+        return
+    sizes = {"signatures": args.signatures, "cells": args.cells}
+    if args.quick:
+        sizes = {"signatures": [2_000, 4_000], "cells": [500, 1_000]}
+    with tempfile.TemporaryDirectory() as folder:
+        text = table(measure(sizes, Path(folder)))
+    print(text)
+    if not args.quick:
+        OUT.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
