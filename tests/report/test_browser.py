@@ -175,7 +175,7 @@ def test_links_of_the_page_lead_to_their_place(page):
 
 def test_the_rows_shown_are_saved_as_the_file_beside_the_page(page, folder, downloads):
     choose(page, "")
-    tools(page, "button").click()
+    tools(page, ".save").click()
     assert downloaded(downloads, "pairs.csv") == (folder / "pairs.csv").read_bytes()
 
 
@@ -183,7 +183,7 @@ def test_only_the_rows_shown_are_saved_in_their_order(page, downloads, table):
     choose(page, "")
     tools(page, "input").send_keys("mTOR/PI3K")
     sort_by(page, "r")
-    tools(page, "button").click()
+    tools(page, ".save").click()
     (downloads / "kept.csv").write_bytes(downloaded(downloads, "pairs.csv"))
     kept = pd.read_csv(downloads / "kept.csv")
     expected = table[(table[["class_a", "class_b"]] == "mTOR/PI3K inhibitor").any(axis=1)]
@@ -192,7 +192,7 @@ def test_only_the_rows_shown_are_saved_in_their_order(page, downloads, table):
 
 
 def test_classes_are_saved_with_no_name_a_formula(page, downloads, hostile):
-    tools(page, "button", "classes").click()
+    tools(page, ".save", "classes").click()
     (downloads / "kept.csv").write_bytes(downloaded(downloads, "classes.csv"))
     kept = pd.read_csv(downloads / "kept.csv")
     assert set(kept["class"]) == {"'" + n if n == "=cmd()" else n for n in hostile}
@@ -284,11 +284,11 @@ def test_on_a_phone_the_page_is_no_wider_than_the_screen(page):
     assert page.execute_script("return document.documentElement.scrollWidth") <= 390
 
 
-def test_the_index_of_a_job_leads_to_its_reports(chromium, fitted, tmp_path):
-    small = fitted[:, :8].copy()
-    sg.tl.svqvae(small, max_epochs=1)
+def test_the_index_of_a_job_leads_to_reports_whose_long_tables_open_in_part(chromium, tmp_path):
+    many = sg.datasets.simulate_lincs(n_classes=22, class_sizes=[2] * 22, n_genes=8)
+    sg.tl.svqvae(many, max_epochs=1)
     sg.report.pcl_correlation(
-        {"<i>one</i>": small, "two & three": small},
+        {"<i>one</i>": many[::2].copy(), "two & three": many},
         tmp_path,
         n_splits=0,
         date=None,
@@ -297,7 +297,16 @@ def test_the_index_of_a_job_leads_to_its_reports(chromium, fitted, tmp_path):
     )
     pages = opened(chromium, tmp_path / "index.html")
     page = next(pages)
-    assert cells(page, 0, "pieces") == ["<i>one</i>", "two & three"]
+    assert sorted(cells(page, 0, "pieces")) == ["<i>one</i>", "two & three"]
     page.find_element("link text", "two & three").click()
     assert page.find_element("tag name", "h1").text == "two & three"
+    choose(page, "")
+    assert len(cells(page, 0)) == 200
+    assert tools(page, "[role=status]").text == "231 of 231 rows, the first 200 shown"
+    last = cells(page, column(page, "r"))[-1]
+    sort_by(page, "r")
+    assert cells(page, column(page, "r"))[-1] != last
+    tools(page, ".more").click()
+    assert len(cells(page, 0)) == 231
+    assert not tools(page, ".more").is_displayed()
     assert next(pages, "done") == "done"

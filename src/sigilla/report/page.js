@@ -2,6 +2,9 @@
 // Tables sort, search, filter and save themselves; without this script all rows simply stand there.
 const collator = new Intl.Collator(undefined, { numeric: true });
 const valueOf = (cell) => cell.dataset.value ?? cell.textContent;
+// More rows than this at once make a browser slow; a reader may ask for them.
+const AT_ONCE = 200;
+const written = (n) => n.toLocaleString("en");
 const isNumber = (head) => head.classList.contains("n");
 
 function compareBy(index, head, down) {
@@ -37,11 +40,14 @@ function save(heads, rows, name) {
 function enliven(table) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
-  let rows = [...body.rows].map((element) => ({
+  const rows = [...body.rows].map((element) => ({
     element,
     values: [...element.cells].map(valueOf),
     text: element.textContent.toLowerCase(),
   }));
+
+  let found = rows;
+  let update = () => {};
 
   heads.forEach((head, i) => {
     if (head.dataset.sort === "no") return;
@@ -54,8 +60,12 @@ function enliven(table) {
       const down = now === null ? head.dataset.first === "descending" : now === "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      rows = rows.sort(compareBy(i, head, down));
-      body.append(...rows.map((row) => row.element));
+      rows.sort(compareBy(i, head, down));
+      // Out of the page meanwhile: moved one by one within it, thousands of rows take seconds.
+      body.remove();
+      body.replaceChildren(...rows.map((row) => row.element));
+      table.append(body);
+      update();
     });
   });
 
@@ -65,25 +75,34 @@ function enliven(table) {
   const search = tools.querySelector("input");
   const choice = tools.querySelector("select");
   const status = tools.querySelector("[role=status]");
-  const update = () => {
+  const more = tools.querySelector(".more");
+  let limit = AT_ONCE;
+  update = () => {
     const wanted = search.value.trim().toLowerCase();
     const kind = choice?.value ?? "";
-    let shown = 0, elsewhere = 0;
-    for (const { element, text } of rows) {
-      const found = text.includes(wanted);
+    let elsewhere = 0;
+    found = rows.filter(({ element, text }) => {
+      const named = text.includes(wanted);
       const chosen = kind === "" || element.classList.contains(kind);
-      element.hidden = !(found && chosen);
-      shown += found && chosen;
-      elsewhere += found && !chosen;
-    }
-    const more = wanted && elsewhere ? `; ${elsewhere.toLocaleString("en")} more among all` : "";
-    status.textContent = `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} rows${more}`;
+      elsewhere += named && !chosen;
+      return named && chosen;
+    });
+    for (const { element } of rows) element.hidden = true;
+    for (const { element } of found.slice(0, limit)) element.hidden = false;
+    more.hidden = found.length <= limit;
+    const first = more.hidden ? "" : `, the first ${limit} shown`;
+    const others = wanted && elsewhere ? `; ${written(elsewhere)} more among all` : "";
+    const count = `${written(found.length)} of ${written(rows.length)} rows`;
+    status.textContent = `${count}${first}${others}`;
   };
   search.addEventListener("input", update);
   choice?.addEventListener("change", update);
-  tools.querySelector("button")?.addEventListener("click", () => {
-    save(heads, rows.filter((row) => !row.element.hidden), tools.dataset.csv);
+  more.addEventListener("click", () => {
+    limit = Infinity;
+    update();
+    search.focus();
   });
+  tools.querySelector(".save")?.addEventListener("click", () => save(heads, found, tools.dataset.csv));
   update();
 }
 
