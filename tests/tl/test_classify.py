@@ -292,6 +292,14 @@ def test_one_perturbagen_per_class_leaves_nothing_to_ask():
         sg.tl.classify(adata, **QUICK)
 
 
+def test_lda_on_single_signatures_is_refused_before_the_work():
+    adata = signatures(per_pert=1, perts=2)
+    with pytest.raises(DataError, match="'lda' needs two classes of two signatures"):
+        sg.tl.classify(adata, **QUICK)
+    sg.tl.classify(adata, **(QUICK | {"classifiers": ["logistic_regression", "linear_svm"]}))
+    assert len(table(adata)) == 4
+
+
 def test_getters_say_what_is_missing(done):
     for getter in (sg.get.classification, sg.get.confusion, sg.get.calibration):
         with pytest.raises(KeyError, match=r"sg\.tl\.classify"):

@@ -14,7 +14,7 @@ from scipy.stats import betabinom, kstest
 
 import sigilla as sg
 from sigilla.errors import DataError
-from sigilla.tl._typicality import Typicality, conformal_pvalues, least_size, typicality
+from sigilla.tl._typicality import Typicality, conformal_pvalues, typicality
 
 RATES = (0.02, 0.05, 0.1, 0.2)
 FIT = {"max_epochs": 4}
@@ -231,7 +231,7 @@ def test_missing_genes_do_not_enter(split):
             for n in ("nearest", "distance", "strength")
         )
     )
-    expected = conformal_pvalues(known, of(distance, k), within="class", least=least_size(0.05))
+    expected = conformal_pvalues(known, of(distance, k), within="class")
     np.testing.assert_allclose(part.obs["svqvae_unknown_pvalue"], expected, atol=2e-3)
 
 
@@ -272,14 +272,17 @@ def test_copies_and_keys(fitted, split):
     assert list(query.obs) == ["pcl"]
 
 
-def test_lower_rates_mark_fewer(split):
+@pytest.mark.parametrize("within", ["class", "strength", None])
+def test_lower_rates_mark_fewer_and_have_the_same_pvalues(split, within):
     reference, _, unknown = split
-    marked = []
+    marked, p = [], []
     for rate in RATES:
-        sg.tl.mark_unknown(unknown, reference, false_alarm_rate=rate, within=None)
+        sg.tl.mark_unknown(unknown, reference, false_alarm_rate=rate, within=within)
         marked.append(unknown.obs["svqvae_unknown"].to_numpy())
+        p.append(unknown.obs["svqvae_unknown_pvalue"].to_numpy())
     for few, many in pairwise(marked):
         assert (few <= many).all()
+    assert (np.array(p) == p[0]).all()
 
 
 # -- what is refused -----------------------------------------------------------------------------

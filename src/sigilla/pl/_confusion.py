@@ -132,7 +132,7 @@ def _cells(ax: Axes, counts: pd.DataFrame, pitch: float) -> AxesImage:
     if counts.shape[1] <= _MAX_NUMBERED:
         for (row, column), value in np.ndenumerate(share):
             if value > 0:
-                colour = "white" if value > 60 else INK
+                colour = "white" if value > 50 else INK
                 ax.text(
                     column,
                     row,

@@ -18,6 +18,7 @@ from sigilla.tl._contenders import (
     Task,
     answers,
     check_configs,
+    check_sizes,
     pairs_of,
 )
 from sigilla.tl._folds import Folds, deal, units_of
@@ -179,6 +180,8 @@ def classify(
         name: _deal(labels, alone if name == "signatures" else units, name, n_splits, random_state)
         for name in splits
     }
+    each = [(folds, f) for folds in dealt.values() for f in range(n_splits)]
+    check_sizes(pairs, (labels.index[folds.training(f)] for folds, f in each))
     _say_what_is_not_asked(dealt, labels, unit)
     # Made one after the other: each has a copy of most of the data.
     jobs = (
@@ -192,11 +195,10 @@ def classify(
             random_state,
             where,
         )
-        for folds in dealt.values()
-        for f in range(n_splits)
+        for folds, f in each
     )
-    total = len(splits) * n_splits
-    done = list(run(answers, jobs, total=total, n_jobs=n_jobs, progress=progress, title="classify"))
+    options = {"n_jobs": n_jobs, "progress": progress, "title": "classify"}
+    done = list(run(answers, jobs, total=len(each), **options))
     found = {
         name: [
             _collect([fold[m] for fold in done[s * n_splits : (s + 1) * n_splits]], folds, labels)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sigilla.errors import unknown_name
+from sigilla.errors import DataError, unknown_name
 from sigilla.logging import logger
 from sigilla.models import METHODS
 from sigilla.tl._store import embed
 from sigilla.train import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -82,6 +82,18 @@ def check_configs(configs: Mapping[str, Config], pairs: list[Pair]) -> Mapping[s
                 f"sg.models.{METHODS[name].__name__}.Config(...)"
             )
     return configs
+
+
+def check_sizes(pairs: list[Pair], training: Iterable[Indices]) -> None:
+    """Refuse LDA where the labels of a training part (-1: none) give it nothing to work on."""
+    if all(pair.classifier != "lda" for pair in pairs):
+        return
+    for label in training:
+        if (np.bincount(label[label >= 0]) > 1).sum() < 2:
+            raise DataError(
+                "classifiers: 'lda' needs two classes of two signatures in every training part; "
+                "lower n_splits, or leave it out"
+            )
 
 
 @dataclass(frozen=True, slots=True)

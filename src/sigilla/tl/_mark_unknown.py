@@ -10,7 +10,7 @@ from sigilla import keys
 from sigilla.errors import DataError, unknown_name
 from sigilla.logging import logger
 from sigilla.tl._map_query import model_of, read_query
-from sigilla.tl._typicality import Typicality, conformal_pvalues, least_size, typicality
+from sigilla.tl._typicality import Typicality, conformal_pvalues, typicality
 from sigilla.train import resolve_device
 
 if TYPE_CHECKING:
@@ -60,10 +60,11 @@ def mark_unknown(
         Share of known signatures that may be marked, between 0 and 1.
     within
         ``"class"`` compares a signature with known ones of the same nearest code, so that the
-        rate holds for each such class; codes that fewer than ``2 / false_alarm_rate - 1`` left-out
-        signatures fell to are taken together. ``"strength"`` compares it with the third of known
+        rate holds for each such class; codes that fewer than 50 left-out signatures fell to are
+        taken together. ``"strength"`` compares it with the third of known
         signatures that are about as strong, so that strong ones are expected to agree better:
-        catches more new classes and less vehicle. ``None`` compares it with all.
+        catches more new classes and less vehicle. ``None`` compares it with all, the choice for
+        rates below .02, which a group of 50 cannot reach.
     layer
         Matrix of ``query`` to use in place of ``X``.
     gene_key
@@ -122,7 +123,7 @@ def mark_unknown(
     known = _known(model, false_alarm_rate)
     seen = read_query(query, model, layer=layer, gene_key=gene_key, min_overlap=min_overlap)
     asked = typicality(model.to(where), seen.x, seen.columns >= 0)
-    p = conformal_pvalues(known, asked, within=within, least=least_size(false_alarm_rate))
+    p = conformal_pvalues(known, asked, within=within)
     marked = p <= false_alarm_rate
     logger.info(
         "%d of %d signatures look like no known class (false-alarm rate %g)",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 # Rows compared at a time: small beside the data.
 _BLOCK_ROWS = 16_384
 _THIRDS = (1 / 3, 2 / 3)
+# Known signatures that a group needs, so that its p-values go down to 1 / 51. It does not depend on
+# the rate that is asked for: a lower rate must never mark a signature that a higher one does not.
+ENOUGH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def _standard(x: torch.Tensor) -> torch.Tensor:
 
 
 def conformal_pvalues(
-    known: Typicality, asked: Typicality, *, within: str | None, least: int
+    known: Typicality, asked: Typicality, *, within: str | None, least: int = ENOUGH
 ) -> NDArray[np.float64]:
     """Share of known signatures that are at least as unlike their nearest code as each one asked.
 
@@ -103,8 +105,3 @@ def _groups(
         edges = np.quantile(known.strength, _THIRDS)
         return np.digitize(known.strength, edges), np.digitize(asked.strength, edges)
     return np.zeros(len(known.nearest), dtype=int), np.zeros(len(asked.nearest), dtype=int)
-
-
-def least_size(false_alarm_rate: float) -> int:
-    """Signatures in a group, so that p-values reach half the rate."""
-    return math.ceil(2 / false_alarm_rate) - 1
