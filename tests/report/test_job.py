@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +141,13 @@ def test_a_release_is_read_with_its_tables(tmp_path, monkeypatch):
     after = read_job(job).data_sets[0].checksums()
     assert before.keys() == after.keys()
     assert [name.split(":")[0] for name in before if before[name] != after[name]] == ["pert_info"]
+
+
+def test_the_job_file_of_the_docs_is_one(tmp_path):
+    docs = Path(__file__).parents[2] / "docs" / "command-line.md"
+    (example,) = re.findall(r"```toml\n(.*?)```", docs.read_text("utf8"), flags=re.DOTALL)
+    path = tmp_path / "nightly.toml"
+    path.write_text(example, encoding="utf8")
+    plate, phase2 = read_job(path).data_sets
+    assert (plate.request.label_key, phase2.request.label_key) == ("moa", "pcl")
+    assert phase2.request.options == {"max_epochs": 100, "n_latent": 64}
