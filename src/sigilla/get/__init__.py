@@ -7,6 +7,7 @@ from sigilla.get._codes import class_summary, code_correlation, nearest_codes
 from sigilla.get._correlation import code_correlation_stats
 from sigilla.get._gene_sets import gene_sets
 from sigilla.get._genes import prototypes, top_genes
+from sigilla.get._nodes import signature_nodes
 from sigilla.get._training import best_epoch, history, model
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "model",
     "nearest_codes",
     "prototypes",
+    "signature_nodes",
     "top_genes",
 ]

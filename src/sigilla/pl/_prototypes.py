@@ -84,15 +84,8 @@ def prototypes(
     width = 0.145 * shown.shape[1]
     height = float(np.clip(3 / len(shown), 0.16, 0.3)) * len(shown)
     with drawing(ax, width, height) as main:
-        image = _cells(main, shown, [symbol[i] for i in columns])
-        wide, high = size_of(main)
-        panel = main.inset_axes(
-            (1 + 0.12 / wide, 1 - min(1, 1.5 / high), 0.12 / wide, min(1, 1.5 / high))
-        )
-        bar = main.get_figure(root=True).colorbar(image, cax=panel, extend="both")
-        bar.set_label("decoded value", fontsize=8)
-        bar.ax.tick_params(labelsize=7, length=2)
-        bar.outline.set_visible(False)
+        image = value_cells(main, shown, [symbol[i] for i in columns], style="italic")
+        value_bar(main, image, "decoded value")
     return saved(main, save)
 
 
@@ -118,7 +111,8 @@ def by_similarity(rows: pd.DataFrame) -> list[int]:
         return list(hierarchy.leaves_list(similarity_tree(np.corrcoef(values))))
 
 
-def _cells(ax: Axes, shown: pd.DataFrame, symbol: list[str]) -> AxesImage:
+def value_cells(ax: Axes, shown: pd.DataFrame, names: list[str], **style: str) -> AxesImage:
+    """A cell for each value, coloured about 0; the columns are called ``names``."""
     limit = float(np.nanpercentile(np.abs(shown.to_numpy()), 98)) or 1.0
     colours = mpl.colormaps[DIVERGING].with_extremes(bad=GREY)
     image = ax.imshow(
@@ -134,8 +128,19 @@ def _cells(ax: Axes, shown: pd.DataFrame, symbol: list[str]) -> AxesImage:
     column_size = max(3.0, min(9.0, 72 * 0.64 * wide / shown.shape[1]))
     ax.set_yticks(np.arange(len(shown)), readable(list(shown.index)), fontsize=row_size, **TEXT)
     ax.set_xticks(
-        np.arange(shown.shape[1]), symbol, rotation=90, fontsize=column_size, style="italic", **TEXT
+        np.arange(shown.shape[1]), names, rotation=90, fontsize=column_size, **style, **TEXT
     )
     ax.tick_params(length=0, pad=2)
     ax.spines[:].set_visible(False)
     return image
+
+
+def value_bar(ax: Axes, image: AxesImage, label: str) -> None:
+    """The colours of :func:`value_cells`, right of them."""
+    wide, high = size_of(ax)
+    height = min(1, 1.5 / high)
+    panel = ax.inset_axes((1 + 0.12 / wide, 1 - height, 0.12 / wide, height))
+    bar = ax.get_figure(root=True).colorbar(image, cax=panel, extend="both")
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=7, length=2)
+    bar.outline.set_visible(False)

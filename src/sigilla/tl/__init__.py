@@ -16,6 +16,7 @@ from sigilla.tl._gene_sets import gene_sets
 from sigilla.tl._generate import generate
 from sigilla.tl._ifpca import ifpca
 from sigilla.tl._ifvae import ifvae
+from sigilla.tl._judge_generated import judge_generated
 from sigilla.tl._map_query import map_query
 from sigilla.tl._mark_unknown import mark_unknown
 from sigilla.tl._rank_targets import rank_targets
@@ -35,6 +36,7 @@ __all__ = [  # noqa: PLE0604 - the registry's keys are strings
     "generate",
     "ifpca",
     "ifvae",
+    "judge_generated",
     "map_query",
     "mark_unknown",
     "rank_targets",

@@ -16,6 +16,7 @@ from sigilla.tl._gene_sets import gene_sets as gene_sets
 from sigilla.tl._generate import generate as generate
 from sigilla.tl._ifpca import ifpca as ifpca
 from sigilla.tl._ifvae import ifvae as ifvae
+from sigilla.tl._judge_generated import judge_generated as judge_generated
 from sigilla.tl._map_query import map_query as map_query
 from sigilla.tl._mark_unknown import mark_unknown as mark_unknown
 from sigilla.tl._rank_targets import rank_targets as rank_targets

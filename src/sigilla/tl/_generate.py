@@ -1,8 +1,8 @@
-"""New signatures from codes."""
+"""New signatures from codes, or from clamped nodes of a VAE."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anndata
 import numpy as np
@@ -10,16 +10,24 @@ import pandas as pd
 import torch
 
 from sigilla import get, keys
+from sigilla.batches import read_observations
 from sigilla.errors import DataError, unknown_name
 from sigilla.seed import generator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-# Fewer residuals than this say little of a class's own spread: those of all classes serve it.
+    from sigilla.models import Model
+
+    Floats = NDArray[np.float32]
+    Indices = NDArray[np.intp]
+
+# Signatures of its own that a class needs for its own spread; else those of all classes serve it.
 _ENOUGH = 20
+# Directions in which genes vary together beside what the decoder shows; the rest is each gene's.
+_N_FACTORS = 50
 
 
 def generate(
@@ -28,40 +36,52 @@ def generate(
     *,
     n: int = 100,
     key: str = "svqvae",
+    nodes: Mapping[int, float] | pd.Series | None = None,
     spread: float = 1.0,
     random_state: int = 0,
 ) -> anndata.AnnData:
-    """Sample signatures of classes: code plus latent noise, decoded.
+    """Sample signatures of classes from a code book, or of clamped nodes from a VAE.
 
-    The noise is drawn from what separates the fitted observations from their class's code in the
-    latent space (of the class itself where it has at least 20, else of all classes).
+    A signature of a class is its prototype (the decoded code) and two deviations from it, so that
+    signatures of a class differ as much as real ones do: what the latent of a random signature of
+    the class adds when it is decoded, and a draw of what the decoder leaves, normal, with its
+    correlations between genes. No real signature is copied.
+
+    A signature from a VAE is decoded from the values given for some nodes of the latent, and draws
+    from the prior, N(0, 1), for all others, as in the paper.
 
     Parameters
     ----------
     adata
-        A fitted AnnData.
+        A fitted AnnData, with the matrix that the model was fitted to.
     classes
-        Class names, one or several; ``None`` takes all.
+        Class names, one or several; ``None`` takes all. For methods with codes.
     n
-        Signatures per class.
+        Signatures per class, or in all with ``nodes``.
     key
         Where the fit is stored.
+    nodes
+        Values of some nodes, such as a row of :func:`sigilla.get.signature_nodes`. For methods
+        without codes.
     spread
-        Scale of the noise; 0 gives the prototypes themselves.
+        Scale of what is random; 0 gives the prototypes themselves.
     random_state
         Seed.
 
     Returns
     -------
-    A new AnnData, (n x classes) x genes, float32 in the units of the data, with the class in the
-    column of ``obs`` that the model was trained on and the genes of the model as ``var_names``.
+    A new AnnData, float32 in the units of the data, with the genes of the model as ``var_names``:
+    (n x classes) x genes, with the class in the column of ``obs`` that the model was trained on;
+    or n x genes.
 
     Raises
     ------
     KeyError
         No such fit, or no such class.
     DataError
-        The method has no codes.
+        The method has no codes and no nodes are given; the data it was fitted to are gone.
+    ValueError
+        ``n`` below 1; nodes of a method with codes, or beyond its latent.
 
     References
     ----------
@@ -75,55 +95,132 @@ def generate(
     >>> new = sg.tl.generate(adata, list(adata.obs["pcl"].unique()[:2]), n=5)
     >>> new.shape
     (10, 30)
+    >>> sg.tl.vae(adata, max_epochs=2)
+    >>> sg.tl.generate(adata, key="vae", nodes={0: 3.0, 4: -2.0}, n=5).shape
+    (5, 30)
     """
     model = get.model(adata, key)
-    codes = model.codebook()
-    if codes is None:
-        raise DataError(f"key={key!r} holds a {model.title}, which has no codes to sample from")
     if n < 1:
         raise ValueError(f"n={n!r} must be at least 1")
+    rng = generator(random_state)
+    if nodes is not None:
+        z = _clamped(
+            model, np.asarray(adata.obsm[keys.latent(key)]).shape[1], nodes, n, spread, rng
+        )
+        return _as_anndata(_decode(model, z), model, None)
+    if not model.has_codes:
+        raise DataError(
+            f"key={key!r} holds a {model.title}, which has no codes to sample from;"
+            " give nodes={...}, see sg.get.signature_nodes"
+        )
     wanted = [classes] if isinstance(classes, str) else list(classes or model.classes)
     for name in wanted:
         if name not in model.classes:
             raise KeyError(unknown_name("classes", name, model.classes))
-    label_key = adata.uns[key]["params"].get("label_key", key)
-    own = adata.obs[label_key if label_key in adata.obs else key].astype(str).to_numpy()
-    rng = generator(random_state)
-    centre = codes.detach().cpu().numpy()
-    latent = np.asarray(adata.obsm[keys.latent(key)])
-    residual = _residuals(latent, centre, own, model.classes)
-    z = [
-        centre[k] + spread * _draw(residual, own, model.classes[k], n, rng)
-        for k in map(model.classes.index, wanted)
+    prototypes = _decode(model, np.asarray(adata.uns[key]["codes"]))
+    label_key = str(adata.uns[key]["params"].get("label_key", key))
+    within = _within(adata, key, model, prototypes, label_key if label_key in adata.obs else key)
+    x = [
+        prototypes[k] + spread * _draw(within, k, n, rng) for k in map(model.classes.index, wanted)
     ]
-    with torch.no_grad():
-        x = model.decode(torch.from_numpy(np.concatenate(z).astype(np.float32))).numpy()
-    names = np.repeat(np.array(wanted, dtype=object), n)
-    obs = pd.DataFrame({label_key: pd.Categorical(names, categories=wanted)})
-    obs.index = pd.Index([f"generated_{i}" for i in range(len(obs))])
-    return anndata.AnnData(x, obs=obs, var=pd.DataFrame(index=pd.Index(model.var_names)))
+    names = pd.Categorical(np.repeat(np.array(wanted, dtype=object), n), categories=wanted)
+    return _as_anndata(np.concatenate(x), model, pd.DataFrame({label_key: names}))
 
 
-def _residuals(
-    latent: NDArray[np.float32],
-    codes: NDArray[np.float32],
-    own: NDArray[np.str_],
-    classes: Sequence[str],
-) -> NDArray[np.float32]:
-    """Latent minus the code of the observation's class; NaN where it has none."""
-    index = pd.Index(classes).get_indexer(own)
-    return np.where(index[:, None] >= 0, latent - codes[index], np.nan)
+def _as_anndata(x: Floats, model: Model, obs: pd.DataFrame | None) -> anndata.AnnData:
+    obs = pd.DataFrame(index=range(len(x))) if obs is None else obs
+    obs.index = pd.Index([f"generated_{i}" for i in range(len(x))])
+    return anndata.AnnData(
+        x.astype(np.float32), obs=obs, var=pd.DataFrame(index=pd.Index(model.var_names))
+    )
 
 
-def _draw(
-    residual: NDArray[np.float32],
-    own: NDArray[np.str_],
-    name: str,
+@torch.no_grad()
+def _decode(model: Model, z: NDArray[np.floating]) -> Floats:
+    return np.asarray(model.decode(torch.from_numpy(z.astype(np.float32))).numpy())
+
+
+def _clamped(
+    model: Model,
+    n_latent: int,
+    nodes: Mapping[int, float] | pd.Series,
     n: int,
+    spread: float,
     rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    known = ~np.isnan(residual[:, 0])
-    pool = np.flatnonzero(known & (own == name))
+) -> NDArray[np.float64]:
+    if model.has_codes:
+        raise ValueError(
+            f"nodes={dict(nodes)!r}: {model.title} is sampled by classes; leave it out"
+        )
+    z = spread * rng.normal(size=(n, n_latent))
+    for node, value in dict(nodes).items():
+        if not 0 <= int(node) < n_latent:
+            raise ValueError(f"nodes has {node!r}; the latent has nodes 0 to {n_latent - 1}")
+        z[:, int(node)] = value
+    return z
+
+
+class _Within(NamedTuple):
+    """How signatures differ from the prototype of their class."""
+
+    label: Indices  # of each signature
+    shown: Floats  # what its latent adds when it is decoded, signatures x genes
+    factors: Floats  # what is left: directions x genes, scaled, ...
+    noise: Floats  # ... and each gene's own standard deviation
+
+
+def _within(
+    adata: anndata.AnnData, key: str, model: Model, prototypes: Floats, column: str
+) -> _Within:
+    from sklearn.utils.extmath import randomized_svd
+
+    label = pd.Index(model.classes).get_indexer(adata.obs[column].astype("string"))
+    known = np.flatnonzero(label >= 0)
+    label = label[known]
+    size = np.bincount(label, minlength=len(model.classes))
+    decoded = _decode(model, np.asarray(adata.obsm[keys.latent(key)])[known])
+    x = _fitted_to(adata, key, model)[known]
+    shown, total = (_about_class(v - prototypes[label], label, size) for v in (decoded, x))
+    # The decoder may show a part of each deviation only: scaled, the rest is uncorrelated with it.
+    square = np.square(shown).sum(dtype=np.float64)
+    shown *= (shown * total).sum(dtype=np.float64) / square if square else 0.0
+    left = total - shown
+    several = size[label] > 1  # a signature alone in its class says nothing of differences
+    n = max(int(several.sum()), 1)
+    n_factors = min(_N_FACTORS, *(side // 2 for side in left[several].shape))
+    factors = np.zeros((0, left.shape[1]), dtype=np.float32)
+    if n_factors:
+        _, s, axes = randomized_svd(left[several], n_factors, random_state=0)
+        factors = axes * s[:, None] / np.sqrt(n)
+    noise = np.square(left[several]).sum(axis=0) / n - np.square(factors).sum(axis=0)
+    return _Within(label, shown, factors, np.sqrt(np.maximum(noise, 0)))
+
+
+def _fitted_to(adata: anndata.AnnData, key: str, model: Model) -> Floats:
+    params = adata.uns[key]["params"]
+    seen = read_observations(adata, layer=params.get("layer"), use_rep=params.get("use_rep"))
+    columns = pd.Index(seen.names).get_indexer(list(model.var_names))
+    if (columns < 0).any():
+        raise DataError(
+            f"key={key!r} was fitted to {len(columns)} genes, of which {(columns < 0).sum()} are"
+            " gone; sample from the AnnData that the model was fitted to"
+        )
+    return seen.x[:, columns]
+
+
+def _about_class(x: Floats, label: Indices, size: Indices) -> Floats:
+    """Deviations from the mean of the class, as large as those from its expectation."""
+    total = np.zeros((len(size), x.shape[1]), dtype=x.dtype)
+    np.add.at(total, label, x)
+    mean = total / np.maximum(size, 1)[:, None].astype(x.dtype)
+    scale = np.sqrt(size / np.maximum(size - 1, 1)).astype(x.dtype)
+    return np.asarray((x - mean[label]) * scale[label, None])
+
+
+def _draw(within: _Within, k: int, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    pool = np.flatnonzero(within.label == k)
     if len(pool) < _ENOUGH:
-        pool = np.flatnonzero(known)
-    return residual[rng.choice(pool, size=n)]
+        pool = np.arange(len(within.label))
+    left = rng.normal(size=(n, len(within.factors))) @ within.factors
+    left += rng.normal(size=(n, len(within.noise))) * within.noise
+    return within.shown[rng.choice(pool, size=n)] + left
