@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PATIENCE = "10s"  # for a scheduler to answer
 _SILENT = logging.CRITICAL + 1
+# Ctrl-C reaches every process of a terminal; this one alone answers it, and ends the others.
+_PRELOAD = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 # One at a time in a process: pyplot and torch's threads belong to the process.
 _alone = threading.Lock()
 Told = list[tuple[int, str]]
@@ -137,6 +139,7 @@ def _local(n_workers: int) -> Iterator[Client]:
             n_workers=n_workers,
             threads_per_worker=1,
             silence_logs=_SILENT,
+            preload=[_PRELOAD],
             # Two jobs on one machine shall not quarrel about a port.
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         ) as cluster,
