@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sigilla.models import VAE, Loss
 from sigilla.train import TrainingError, _fit, fit, holdout, resolve_device
+from sigilla.train._device import fits_on
 
 X = np.random.default_rng(0).normal(size=(80, 6)).astype(np.float32)
 
@@ -134,3 +135,13 @@ def test_an_unknown_device_is_refused_with_what_would_work():
     with pytest.raises(ValueError, match="take 'auto', 'cpu' or 'cuda'"):
         resolve_device("gpu")
     assert resolve_device("auto") == torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_a_million_signatures_stay_on_a_card_of_80_gb_and_fourteen_million_do_not(monkeypatch):
+    free = 79 * 2**30  # what a driver leaves of 80 GB
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 * 2**30))
+    card = torch.device("cuda", 0)
+    assert fits_on(card, 10**6 * 978 * 4)
+    assert fits_on(card, 10**7 * 978 * 4)
+    assert not fits_on(card, 14 * 10**6 * 978 * 4)
+    assert fits_on(torch.device("cpu"), 10**15)

@@ -98,8 +98,14 @@ def _suffix(path: Path) -> str:
     return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
 
 
+def leads() -> bool:
+    """Whether this is the one of the processes that torchrun started that speaks and writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def write(adata: AnnData, path: Path) -> None:
-    WRITERS[path.suffix](adata, path)
+    if leads():
+        WRITERS[path.suffix](adata, path)
 
 
 def reference_of(path: Path | None) -> AnnData | Model:
@@ -130,6 +136,9 @@ def folder(path: Path) -> Path:
 @contextmanager
 def step(title: str) -> Iterator[None]:
     """What goes on and, when done, how long it took; on stderr, so that results can be piped."""
+    if not leads():
+        yield
+        return
     start = time.perf_counter()
     say(f"{title} ...")
     yield

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from sigilla.cli._arguments import RELEASE, SAMPLES, Input, OutFile
-from sigilla.cli._files import read, say, step, writable, write
+from sigilla.cli._files import leads, read, say, step, writable, write
 from sigilla.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def _fit_command(name: str) -> Callable[..., None]:
         with step(f"fit {name}"):
             verb(adata, **given)
         write(adata, out)
-        say(f"wrote {out}")
+        if leads():
+            say(f"wrote {out}")
 
     required, optional = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     parameters = [
