@@ -116,6 +116,8 @@ def test_all_failed_is_an_error_that_leaves_the_index(tmp_path):
         ({"options": {"max_epoch": 1}}, "mean 'max_epochs'"),
         ({"options": {"max_epochs": -1}}, "max_epochs=-1"),
         ({"release": {"sig_info": "x.txt"}}, "'sig_info' go with a .gctx"),
+        ({"release": {"siginfo": "x.txt"}}, "mean 'sig_info'"),
+        ({"release": {"classes": {"a": "b"}}}, r"release\['classes'\] is a dict"),
         ({"date": "yesterday"}, "date='yesterday'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import anndata as ad
 from anndata import AnnData
 
 from sigilla import io
-from sigilla.errors import DataError, FileError, listed
+from sigilla.errors import DataError, FileError, listed, unknown_name
 from sigilla.report import _digest
 
 if TYPE_CHECKING:
@@ -65,6 +66,17 @@ class File:
             if not path.is_file():
                 raise FileError(f"inputs={str(path)!r} does not exist")
         return {name: _digest.of_file(path) for name, path in files.items()}
+
+    def absolute(self) -> File:
+        """The same for a process with another working folder."""
+        tables = {
+            name: [Path(path).absolute() for path in given]
+            if isinstance(given, list | tuple)
+            else Path(given).absolute()
+            for name, given in self.release.items()
+            if name in TABLES
+        }
+        return File(self.path.absolute(), {**self.release, **tables})
 
     def described(self) -> dict[str, Any]:
         """The release's arguments as JSON; files are known by their checksums alone."""
@@ -138,6 +150,7 @@ def data_sets(
     DataError
         No input, two data sets whose names make the same folder, or tables without a GCTX file.
     """
+    _require_release(release)
     if isinstance(inputs, Mapping):
         named = {str(name): _checked(source, release) for name, source in inputs.items()}
         found = [DataSet(name, source, request) for name, source in named.items()]
@@ -172,6 +185,15 @@ def file_of(path: Path, release: Mapping[str, Any]) -> File:
             f"files with sigilla.io and give the AnnData"
         )
     return File(path, release if path.suffix == ".gctx" else {})
+
+
+def _require_release(release: Mapping[str, Any]) -> None:
+    known = [n for n in inspect.signature(io.read_lincs).parameters if n not in {"gctx", "backed"}]
+    for name, value in release.items():
+        if name not in known:
+            raise TypeError(unknown_name("release", name, known))
+        if name in TABLES and not isinstance(value, str | Path | list | tuple):
+            raise TypeError(f"release[{name!r}] is a {type(value).__name__}; give the file's path")
 
 
 def _checked(source: Source, release: Mapping[str, Any]) -> AnnData | File:

@@ -101,8 +101,8 @@ def pcl_correlation(
         Date to print; ``None`` prints none and keeps no times, so that the same data give the same
         files.
     progress
-        Show bars of the fits, where one report is made; ``None`` on a terminal or in a notebook
-        only.
+        Show bars: of the fits where one report is made, of the reports where several are; ``None``
+        on a terminal or in a notebook only.
 
     Returns
     -------

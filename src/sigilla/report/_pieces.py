@@ -70,10 +70,11 @@ class Piece:
         }
 
     def portable(self) -> Piece:
-        """The same with no more in memory than it needs, to be sent to another process."""
-        if isinstance(self.data_set.source, File):
-            return self
-        return replace(self, data_set=replace(self.data_set, source=self.read()))
+        """The same for another process: absolute paths, no more in memory than it needs."""
+        source = self.data_set.source
+        source = source.absolute() if isinstance(source, File) else self.read()
+        data_set = replace(self.data_set, source=source)
+        return replace(self, data_set=data_set, folder=self.folder.absolute())
 
 
 def pieces(data_set: DataSet, folder: Path) -> list[Piece]:

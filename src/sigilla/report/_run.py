@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sigilla.logging import logger
 from sigilla.report import _manifest
 from sigilla.report._make import make
+from sigilla.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,9 +53,11 @@ def run(
         from sigilla.report._dask import side_by_side
 
         results = side_by_side(waiting, workers, scheduler)
-    for done, (piece, result) in enumerate(results, start=1):
+    if len(pieces) > 1:
+        results = _counted(results, len(waiting), progress)
+    for piece, result in results:
         outcomes[piece.folder] = outcome = _outcome(piece, result)
-        logger.info("%d of %d: %s %s", done, len(waiting), outcome.status, piece.name)
+        logger.info("%s: %s", piece.name, outcome.status)
     return [found for found in outcomes.values() if found is not None]
 
 
@@ -93,6 +96,17 @@ def _one_by_one(
             yield piece, make(piece, progress=progress)
         except Exception as error:  # noqa: BLE001 - whatever it was, the other pieces go on
             yield piece, error
+
+
+def _counted(
+    results: Iterator[tuple[Piece, Result]], total: int, progress: bool | None
+) -> Iterator[tuple[Piece, Result]]:
+    from tqdm.auto import tqdm
+
+    wanted = settings.progress if progress is None else progress
+    # tqdm's own None: on a terminal or in a notebook only.
+    hidden = None if wanted is None else not wanted
+    return iter(tqdm(results, total=total, desc="reports", unit="report", disable=hidden))
 
 
 def _n_workers(n_jobs: int | None, n_pieces: int) -> int:
