@@ -27,7 +27,7 @@ def run(
     Processes, not threads: fits fork and seed torch's one global stream of random numbers.
     """
     from sklearn.utils.parallel import Parallel, delayed
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     wanted = settings.progress if progress is None else progress
     found = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(work)(job) for job in jobs)

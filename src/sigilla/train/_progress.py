@@ -36,7 +36,7 @@ def bar(total: int, initial: int, title: str, progress: bool | None) -> Iterator
     if not wanted:
         yield _Bar()
         return
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     with tqdm(total=total, initial=initial, desc=title, unit="epoch") as shown:
         yield _Bar(shown)
