@@ -28,6 +28,7 @@ class Chunks:
     """How the chunks of a dataset are found and unpacked; any thread may do so."""
 
     dataset: h5py.Dataset
+    path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     filters: tuple[int, ...]
@@ -35,7 +36,7 @@ class Chunks:
 
     def open(self) -> FileIO:
         """The file for :meth:`read`; each thread needs its own."""
-        return Path(self.dataset.file.filename).open("rb", buffering=0)
+        return self.path.open("rb", buffering=0)
 
     def read(self, file: FileIO, start: tuple[int, ...]) -> Array:
         """The chunk that starts there, whole, also where it reaches past the dataset's end."""
@@ -69,7 +70,8 @@ def chunks_of(dataset: h5py.Dataset, kinds: str = "iuf") -> Chunks | None:
     """How to read its chunks; None where only HDF5 can decode them, or does so as fast."""
     if dataset.chunks is None or dataset.is_virtual or dataset.dtype.kind not in kinds:
         return None
-    if dataset.file.driver != "sec2" or dataset.file.userblock_size:
+    file = dataset.file
+    if file.driver != "sec2" or file.userblock_size:
         return None
     if dataset.dtype.kind == "S" and dataset.id.get_type().get_strpad() != h5t.STR_NULLPAD:
         return None  # HDF5 turns other paddings, such as MATLAB's spaces, into numpy's zeros
@@ -78,7 +80,7 @@ def chunks_of(dataset: h5py.Dataset, kinds: str = "iuf") -> Chunks | None:
     n_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
     if n_bytes < MIN_CHUNK_BYTES or not set(filters) <= READABLE:
         return None
-    return Chunks(dataset, dataset.chunks, dataset.dtype, filters, n_bytes)
+    return Chunks(dataset, Path(file.filename), dataset.chunks, dataset.dtype, filters, n_bytes)
 
 
 def read_column(dataset: h5py.Dataset) -> Array:
