@@ -181,6 +181,6 @@ def _untested_pairs(found: Pairs, untested: int) -> str:
     small = int((found.sizes < 2).sum())
     return (
         f"{count(untested, 'further pair')} could not be tested: {small:,} of "
-        f"{len(found.sizes):,} classes have a single {found.unit}, or none with a label, and "
-        "nothing tells what another one would do."
+        f"{len(found.sizes):,} classes have fewer than two {found.unit}s, and nothing tells what "
+        "another one would do."
     )

@@ -21,18 +21,18 @@ def percent(value: float) -> str:
 
 
 def pvalue(value: float) -> str:
-    """Two digits that count; empty for a missing value.
+    """As many digits as tell something; empty for a missing value.
 
     Examples
     --------
-    >>> pvalue(1), pvalue(0.25491), pvalue(0.00566)
-    ('1.00', '0.25', '0.0057')
+    >>> pvalue(1), pvalue(0.25491), pvalue(0.00566), pvalue(0.000192)
+    ('1.00', '0.25', '0.0057', '0.0002')
     """
     if not math.isfinite(value):
         return ""
     if value < 1e-4:
         return "<\N{NO-BREAK SPACE}0.0001"
-    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.4f}" if value < 0.001 else f"{value:.2g}"
 
 
 def count(n: int, noun: str) -> str:
