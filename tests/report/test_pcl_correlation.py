@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 
 import sigilla as sg
 from sigilla.errors import DataError, FileError
@@ -165,3 +167,17 @@ def test_codes_without_labels_or_genes_are_reported_by_what_they_have(small, tmp
     assert "Signatures without a class" not in codes.read_text(encoding="utf-8")
     assert "Genes that make a class" not in no_genes.read_text(encoding="utf-8")
     assert not (tmp_path / "rep" / "top_genes.csv").exists()
+
+
+def test_a_notebook_goes_on_showing_figures_after_a_report(fitted, tmp_path, monkeypatch):
+    """A notebook's backend starts with the first figure, and turns interactive mode on."""
+    figure = plt.figure
+
+    def first(*args, **options):
+        mpl.rcParams["interactive"] = True
+        return figure(*args, **options)
+
+    monkeypatch.setattr(plt, "figure", first)
+    with mpl.rc_context():
+        sg.report.pcl_correlation(fitted, tmp_path, **QUICK)
+        assert mpl.is_interactive()

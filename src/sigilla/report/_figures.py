@@ -86,14 +86,16 @@ def _bars(facts: Facts) -> pd.DataFrame | bool:
 
 
 def _picture(draw: Callable[[], Axes], alt: str) -> Picture:
-    # The Agg canvas, whatever the user's backend: no window, no event loop.
-    with warnings.catch_warnings(), mpl.rc_context(_SVG):
+    with warnings.catch_warnings():
         # The page leaves text to the browser, which has the glyph.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        # Drawn outside of the context, which would undo what a notebook switches on with its
+        # first figure.
         figure = draw().get_figure(root=True)
         try:
             content = io.BytesIO()
-            figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+            with mpl.rc_context(_SVG):
+                figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
         finally:
             plt.close(figure)
     coded = base64.b64encode(content.getvalue()).decode("ascii")

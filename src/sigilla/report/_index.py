@@ -10,6 +10,7 @@ import pandas as pd
 from sigilla.report._files import new_folder, sweep, write_all, write_csv
 from sigilla.report._page import environment
 from sigilla.report._provenance import software_versions
+from sigilla.report._reports import whole_numbers
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -63,7 +64,7 @@ def write_index(
             date=None if date is None else date.isoformat(),
         )
     )
-    table = pd.DataFrame(told, columns=_COLUMNS)
+    table = whole_numbers(pd.DataFrame(told, columns=_COLUMNS))
     with new_folder(out):
         sweep(out, ["index.html", "index.csv"])
         write_all(

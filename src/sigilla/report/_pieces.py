@@ -92,6 +92,8 @@ def pieces(data_set: DataSet, folder: Path) -> list[Piece]:
     below = folder / folder_name(per)
     try:
         return [whole, *_parts(whole, per, below)]
+    except OSError as error:
+        return [replace(whole, error=error)]  # it cannot be read: told once
     except Exception as error:  # noqa: BLE001 - likewise
         return [whole, replace(whole, value=f"each {per}", folder=below, error=error)]
 

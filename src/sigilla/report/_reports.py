@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from sigilla.report._run import Outcome
 
 
+COUNTS = ("signatures", "classes", "pairs", "significant")
+
+
 class Reports(list["Path"]):
     """The pages that were written or kept, in the order of the inputs.
 
@@ -44,10 +47,16 @@ class Reports(list["Path"]):
     def __init__(self, outcomes: Sequence[Outcome], index: Path | None = None) -> None:
         super().__init__(o.page for o in outcomes if o.page is not None)
         self.index = index
-        self.table = pd.DataFrame(
+        table = pd.DataFrame(
             [
                 {"status": o.status, "reason": o.reason, "page": o.page, **(o.row or {})}
                 for o in outcomes
             ],
             index=pd.Index([o.name for o in outcomes], name="piece"),
         )
+        self.table = whole_numbers(table)
+
+
+def whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Counts as whole numbers, also beside rows that have none."""
+    return table.astype({name: "Int64" for name in COUNTS if name in table})

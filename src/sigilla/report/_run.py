@@ -101,11 +101,13 @@ def _one_by_one(
 def _counted(
     results: Iterator[tuple[Piece, Result]], total: int, progress: bool | None
 ) -> Iterator[tuple[Piece, Result]]:
+    wanted = settings.progress if progress is None else progress
+    if wanted is False:
+        return results
     from tqdm.auto import tqdm
 
-    wanted = settings.progress if progress is None else progress
     # tqdm's own None: on a terminal or in a notebook only.
-    hidden = None if wanted is None else not wanted
+    hidden = None if wanted is None else False
     return iter(tqdm(results, total=total, desc="reports", unit="report", disable=hidden))
 
 
