@@ -55,6 +55,19 @@ def test_scores_are_those_of_gene_sets(reference):
         np.testing.assert_allclose(mine.sort_index(), expected[row], atol=1e-5)
 
 
+def test_a_query_that_is_like_nothing_has_no_p_value_and_says_why(reference):
+    query = reference[:2].copy()
+    query.X[0] = 1
+    found = sg.tl.class_enrichment(query, reference, n_perm=50)
+    flat = found[found["query"] == "s0"]
+    assert flat[["es", "nes", "pvalue", "fdr"]].isna().all(axis=None)
+    assert flat["missing"].eq("the query is like and unlike no signature of the class").all()
+    other = found[found["query"] == "s1"]
+    expected = sg.tl.class_enrichment(query[1:], reference, n_perm=50)
+    pd.testing.assert_frame_equal(other.reset_index(drop=True), expected)
+    assert (other["missing"] == "").all()
+
+
 def test_random_queries_are_as_rarely_significant_as_said():
     """Wells of a compound are alike, so permuting single wells finds classes in noise."""
     rng = np.random.default_rng(3)

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from sigilla.errors import DataError, listed, unknown_name
 from sigilla.metrics._enrichment import walk_classes
+from sigilla.metrics._fdr import false_discovery_rate
 from sigilla.tl._neighbours import Metric, read_neighbours
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
+
+_NO_SIMILARITY = "the query is like and unlike no signature of the class"
+_NO_ABOVE = "no permutation scored above 0, so nes has nothing to be compared with"
 
 
 def class_enrichment(
@@ -61,8 +64,8 @@ def class_enrichment(
     -------
     A DataFrame, for each query by p-value: ``query``, ``class``, ``n`` (signatures), ``n_units``,
     ``es`` (-1 to 1, 1: all of them nearest), ``nes`` (over the mean of the permutations that are
-    above 0; NaN without any), ``pvalue`` (of an enrichment at least as high), ``fdr`` (of Benjamini
-    & Hochberg, over the classes of a query).
+    above 0), ``pvalue`` (of an enrichment at least as high), ``fdr`` (of Benjamini & Hochberg, over
+    the classes of a query), and ``missing``: what makes a value of the row missing, else empty.
 
     Raises
     ------
@@ -128,7 +131,12 @@ def class_enrichment(
                     "es": es[i],
                     "nes": nes[i],
                     "pvalue": pvalues[i],
-                    "fdr": false_discovery_control(pvalues[i]),
+                    "fdr": false_discovery_rate(pvalues[i]),
+                    "missing": np.where(
+                        np.isnan(es[i]),
+                        _NO_SIMILARITY,
+                        np.where(np.isnan(nes[i]), _NO_ABOVE, ""),
+                    ),
                 }
             ).sort_values(["pvalue", "nes"], ascending=[True, False], kind="stable")
             for i, name in enumerate(query.obs_names[rows])
@@ -162,7 +170,9 @@ def _enrichment(
         n_above += null > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         nes = np.where(n_above > 0, es * n_above / above, np.nan)
-    return es, nes, (1 + higher) / (1 + n_perm)
+    # Nothing is as high as a score that is not there; that makes it no evidence.
+    pvalues = np.where(np.isnan(es), np.nan, (1 + higher) / (1 + n_perm))
+    return es, nes, pvalues
 
 
 def _labels(reference: AnnData, label_key: str) -> tuple[NDArray[np.object_], NDArray[np.intp]]:

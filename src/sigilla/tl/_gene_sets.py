@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from sigilla import get, io
 from sigilla.errors import DataError, listed
 from sigilla.get._genes import symbols
 from sigilla.logging import logger
+from sigilla.metrics._fdr import false_discovery_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,7 +159,7 @@ def gene_sets(
         "es": np.stack([r.es for r in results]),
         "nes": np.stack([r.nes for r in results]),
         "pvalue": pvalue,
-        "qvalue": _fdr(pvalue),
+        "qvalue": false_discovery_rate(pvalue),
         "leading": np.stack([r.leading for r in results]),
         "params": {
             "min_size": min_size,
@@ -292,11 +292,3 @@ def _enriched(
         for genes in found["Lead_genes"]
     ]
     return _Enriched(es, nes, pvalue, np.array(leading, dtype=object))
-
-
-def _fdr(pvalue: Floats) -> Floats:
-    known = ~np.isnan(pvalue)
-    q = np.full(pvalue.shape, np.nan)
-    if known.any():
-        q[known] = false_discovery_control(pvalue[known])
-    return q
