@@ -14,7 +14,7 @@ from scipy import io as scipy_io
 from scipy import sparse
 
 from sigilla.errors import DataError, FileError
-from sigilla.io import read_gmt, read_single_cell, read_table
+from sigilla.io import _loom, read_gmt, read_single_cell, read_table
 
 VALUES = np.array([[1, 2.5, -3], [4, 5, 6e-3]], dtype=np.float32)  # two genes, three samples
 
@@ -40,6 +40,35 @@ def test_every_layout_is_recognised(tmp_path, separator, names, packed):
     genes = ["g0", "g1"] if names in {"none", "top"} else ["TP53", "MYC"]
     assert adata.obs_names.tolist() == samples
     assert adata.var_names.tolist() == genes
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "newline"),
+    [("", "", "\n"), (" ", "", "\n"), ("", " ", "\r\n"), ("  ", "   ", "\n")],
+)
+@pytest.mark.parametrize("labels", ["1\n2\n1\n", "1 2 1", '"V"\n1\n2\n1\n'])
+def test_matrices_as_the_if_pca_papers_ship_them(tmp_path, before, after, newline, labels):
+    # brain.x.txt: genes in rows, blanks between, no names; brain.y.txt: the class numbers.
+    rows = ["1 2.5 -3", "4 5.000000e+00 6e-3"]
+    x, y = tmp_path / "brain.x.txt", tmp_path / "brain.y.txt"
+    x.write_bytes("".join(f"{before}{row}{after}{newline}" for row in rows).encode())
+    y.write_bytes(labels.replace("\n", newline).encode())
+    adata = read_table(x, labels=y)
+    np.testing.assert_array_equal(adata.X, VALUES.T)
+    assert adata.obs["label"].tolist() == ["1", "2", "1"]
+    assert adata.obs_names.tolist() == ["s0", "s1", "s2"]
+
+
+@pytest.mark.parametrize("name", ["brain", "leukemia", "lung1"])
+def test_the_published_microarrays_survive_the_papers_text_form(mirror, tmp_path, name):
+    known = ad.read_h5ad(mirror(f"microarray/{name}.h5ad"))
+    x, y = tmp_path / f"{name}.x.txt", tmp_path / f"{name}.y.txt"
+    np.savetxt(x, known.X.T, fmt="%.9g")
+    classes = pd.Categorical(known.obs["label"]).codes + 1
+    y.write_text("\n".join(map(str, classes)) + "\n")
+    adata = read_table(x, labels=y)
+    np.testing.assert_array_equal(adata.X, known.X)
+    assert adata.obs["label"].astype(int).tolist() == classes.tolist()
 
 
 def test_genes_in_columns_are_not_turned(tmp_path):
@@ -168,6 +197,21 @@ def make(kind, folder):
             group["features/feature_type"] = np.array(["Gene Expression"] * 3, dtype="S")
             group["features/genome"] = np.array(["mm10"] * 3, dtype="S")
         return path
+    if kind == "loom":  # as the format's specification lays it out, genes in rows
+        path = folder / "cells.loom"
+        with h5py.File(path, "w") as file:
+            file.create_dataset("matrix", data=COUNTS.T, chunks=(2, 2), compression="gzip")
+            file.create_dataset("layers/spliced", data=COUNTS.T.astype("u2") // 2)
+            text = h5py.string_dtype()
+            file.create_dataset("row_attrs/Gene", data=genes, dtype=text)
+            file.create_dataset("row_attrs/Length", data=[10, 20, 30])
+            file.create_dataset("col_attrs/CellID", data=cells, dtype=text)
+            file.create_dataset("col_attrs/stage", data=["2-cell", "4-cell"], dtype=text)
+            file.create_dataset("col_attrs/X_tsne", data=[[0.0, 1.0], [2.0, 3.0]])
+            file.create_dataset("attrs/LOOM_SPEC_VERSION", data="3.0.0", dtype=text)
+            file.create_group("row_graphs")
+            file.create_group("col_graphs")
+        return path
     if kind == "h5ad":
         path = folder / "cells.h5ad"
         adata = ad.AnnData(COUNTS, var=pd.DataFrame(index=["Actb", "Sox2", "Actb-1"]))
@@ -180,7 +224,9 @@ def make(kind, folder):
     return path
 
 
-@pytest.mark.parametrize("kind", ["10x folder", "10x old folder", ".mtx", "10x h5", "h5ad", "csv"])
+@pytest.mark.parametrize(
+    "kind", ["10x folder", "10x old folder", ".mtx", "10x h5", "h5ad", "loom", "csv"]
+)
 def test_single_cells_of_every_kind_keep_their_counts(tmp_path, kind):
     adata = read_single_cell(make(kind, tmp_path), labels=["2-cell", "4-cell"])
     assert adata.obs_names.tolist() == ["c1", "c2"]
@@ -189,6 +235,43 @@ def test_single_cells_of_every_kind_keep_their_counts(tmp_path, kind):
     np.testing.assert_array_equal(counts.toarray() if sparse.issparse(counts) else counts, COUNTS)
     assert adata.obs["label"].tolist() == ["2-cell", "4-cell"]
     assert counts is not adata.X
+
+
+def test_loom_attributes_and_layers_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(_loom, "BLOCK_BYTES", 8)  # one chunk at a time
+    path = make("loom", tmp_path)
+    adata = read_single_cell(path, labels="stage")
+    np.testing.assert_array_equal(adata.X.toarray(), COUNTS)
+    np.testing.assert_array_equal(adata.layers["spliced"].toarray(), COUNTS // 2)
+    assert adata.var["Length"].tolist() == [10, 20, 30]
+    assert adata.obsm["X_tsne"].tolist() == [[0, 1], [2, 3]]
+    assert adata.obs["label"].tolist() == ["2-cell", "4-cell"]
+    adata.write_h5ad(tmp_path / "kept.h5ad")
+    assert ad.read_h5ad(tmp_path / "kept.h5ad").obs["stage"].tolist() == ["2-cell", "4-cell"]
+
+
+def test_loom_without_names_gets_numbers(tmp_path):
+    path = make("loom", tmp_path)
+    with h5py.File(path, "a") as file:
+        del file["row_attrs/Gene"], file["col_attrs/CellID"]
+    adata = read_single_cell(path)
+    assert adata.obs_names.tolist() == ["c0", "c1"]
+    assert adata.var_names.tolist() == ["g0", "g1", "g2"]
+
+
+@pytest.mark.parametrize(
+    ("remove", "add", "message"),
+    [("matrix", None, "no 'matrix'"), (None, "col_attrs/age", "'age' has shape")],
+)
+def test_a_damaged_loom_is_refused(tmp_path, remove, add, message):
+    path = make("loom", tmp_path)
+    with h5py.File(path, "a") as file:
+        if remove:
+            del file[remove]
+        if add:
+            file[add] = [1, 2, 3]
+    with pytest.raises(FileError, match=message):
+        read_single_cell(path)
 
 
 def test_values_that_are_no_counts_are_not_called_counts(tmp_path, caplog):
@@ -214,6 +297,7 @@ def test_the_label_may_be_a_column_that_is_there(tmp_path):
         ("cells.docx", "of no known kind"),
         ("broken.h5ad", "cannot be read"),
         ("broken.h5", "cannot be read"),
+        ("broken.loom", "cannot be read"),
         ("folder", "not a 10x folder"),
         ("unpacked", "gzip -k"),
     ],

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from sigilla.errors import DataError, FileError, listed
 from sigilla.io._labels import attach_labels
+from sigilla.io._loom import read_loom
 from sigilla.io._table import read_table
 from sigilla.logging import logger
 
@@ -30,7 +31,7 @@ def read_single_cell(path: str | Path, *, labels: Labels | None = None) -> ad.An
     ----------
     path
         A 10x folder (``matrix.mtx``, ``barcodes.tsv``, ``features.tsv`` or ``genes.tsv``, packed
-        or not), a 10x ``.h5``, an ``.h5ad``, a ``.loom`` (needs the package loompy), or a text
+        or not), a 10x ``.h5``, an ``.h5ad``, a ``.loom``, or a text
         matrix with genes in rows (``.csv``, ``.tsv``, ``.txt``, ``.gz``).
     labels
         The known type of each cell, as in :func:`sigilla.io.read_table`, or the name of a column
@@ -107,7 +108,7 @@ def _read(path: Path) -> ad.AnnData:
     if suffix == ".mtx":
         return _read_10x_folder(path.parent)
     if suffix == ".loom":
-        return _read_loom(path)
+        return read_loom(path)
     if suffix in TEXT:
         return read_table(path)
     raise FileError(
@@ -133,15 +134,6 @@ def _read_10x_folder(folder: Path) -> ad.AnnData:
         )
     adata: ad.AnnData = sc.read_10x_mtx(folder, prefix=prefix or None)
     return adata
-
-
-def _read_loom(path: Path) -> ad.AnnData:
-    try:
-        return ad.io.read_loom(path)
-    except ImportError as error:
-        raise FileError(
-            f"path={str(path)!r}: reading .loom needs the package loompy; pip install loompy"
-        ) from error
 
 
 def _are_counts(x: Any) -> bool:
