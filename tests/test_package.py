@@ -139,6 +139,14 @@ def test_importing_loads_nothing_heavy(code):
     assert [name for name in HEAVY if name in loaded] == []
 
 
+def test_import_sigilla_loads_its_settings_and_nothing_to_find_a_version_with():
+    own = {name for name in loaded_by("import sigilla") if name.startswith("sigilla")}
+    assert own == {"sigilla", "sigilla.settings"}
+    slow = {"importlib.metadata", "email", "zipfile", "typing_extensions", "numpy", "rich", "typer"}
+    assert slow & loaded_by("import sigilla") == set()
+    assert "importlib.metadata" in loaded_by("import sigilla; sigilla.__version__")
+
+
 @pytest.mark.parametrize("namespace", ["io", "pl", "pp"])
 def test_files_plots_and_selection_need_no_torch(namespace):
     assert "torch" not in loaded_by(f"import sigilla; sigilla.{namespace}")

@@ -7,7 +7,6 @@ one page. Sub-packages load on first use, so ``import sigilla`` costs neither to
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
 from sigilla.settings import settings
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from sigilla import datasets, get, io, metrics, models, pl, pp, report, tl
 
-__version__ = _version("sigilla")
+    __version__: str
 
 __all__ = [
     "__version__",
@@ -34,7 +33,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> ModuleType | str:
+    if name == "__version__":  # importlib.metadata takes longer than all else here
+        from importlib.metadata import version
+
+        return version("sigilla")
     if name in __all__:
         return importlib.import_module(f"sigilla.{name}")
     msg = f"module 'sigilla' has no attribute {name!r}; it has {', '.join(__all__)}"
