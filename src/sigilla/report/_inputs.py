@@ -133,7 +133,9 @@ def folder_name(name: str) -> str:
     >>> folder_name("mTOR/PI3K <inhibitors>")
     'mTOR-PI3K-inhibitors'
     """
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "data"
+    safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80]
+    # File systems count bytes, of which a letter may have four.
+    return safe.encode()[:200].decode(errors="ignore") or "data"
 
 
 def data_sets(
