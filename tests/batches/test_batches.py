@@ -82,10 +82,27 @@ def test_missing_labels_are_minus_one_whatever_stands_for_them():
         pd.Categorical(["b", None, "a", None]),
         ["b", "", "a", None],
         pd.array(["b", pd.NA, "a", pd.NA], dtype="string"),
+        pd.Series(["b", None, "a", np.nan]).astype(str).to_numpy(),
+        pd.Categorical(["b", "NaN", "a", "<NA>"]),
     ):
         found = read_labels(table(X, pcl=labels), "pcl")
         assert found.classes == ("a", "b")
         assert found.index.tolist() == [1, -1, 0, -1]
+
+
+def test_text_that_counts_as_no_label_is_named(caplog):
+    with caplog.at_level("WARNING", logger="sigilla"):
+        read_labels(table(X, pcl=["b", "nan", "a", "a"]), "pcl")
+    assert "pcl has the text 'nan', which counts as no label" in caplog.text
+    labels = pd.Categorical(["z", "nan", "y", "x"], categories=["z", "nan", "y", "x"])
+    found = read_labels(table(X, pcl=labels), "pcl")
+    assert found.classes == ("z", "y", "x")
+    assert found.index.tolist() == [0, -1, 1, 2]
+
+
+def test_classes_that_are_the_same_as_text_are_refused():
+    with pytest.raises(DataError, match="differ in type only: '1' stands for more than one"):
+        read_labels(table(X, pcl=pd.Categorical([1, "1", "a", "a"])), "pcl")
 
 
 def test_the_order_of_classes_survives_slicing():

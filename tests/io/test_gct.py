@@ -111,3 +111,10 @@ def test_missing_files_and_folders_are_named(tmp_path):
         read_gct(tmp_path / "none.gct")
     with pytest.raises(FileError, match="cannot be written"):
         write_gct(ad.AnnData(np.ones((1, 1))), tmp_path / "no" / "out.gct")
+
+
+def test_hdf5_is_said_to_be_gctx(tmp_path):
+    path = tmp_path / "really.gct"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
+    with pytest.raises(FileError, match=r"is HDF5, as GCTX is: read it with sg\.io\.read_gctx"):
+        read_gct(path)

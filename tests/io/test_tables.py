@@ -126,6 +126,13 @@ def test_a_sample_without_label_has_none(matrix, caplog):
     assert "1 of 3 observations have none" in caplog.text
 
 
+@pytest.mark.parametrize("text", ["", "NA", "NaN", "nan", "None", "<NA>", "-666"])
+def test_a_label_that_says_missing_is_no_class(matrix, text):
+    adata = read_table(matrix, labels=["x", text, "y"])
+    assert adata.obs["label"].cat.categories.tolist() == ["x", "y"]
+    assert adata.obs["label"].isna().tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [

@@ -184,6 +184,13 @@ def test_a_path_that_cannot_be_written_is_an_error_that_names_it(adata, tmp_path
         sg.pl.code_heatmap(adata, save=tmp_path / "nowhere" / "plot.png")
 
 
+@pytest.mark.parametrize("name", ["plot.zzz", "plot", "plot."])
+def test_an_ending_that_names_no_format_is_refused_with_those_that_do(adata, tmp_path, name):
+    with pytest.raises(ValueError, match=r"save=.*the ending names the format, one of .*'png'"):
+        sg.pl.code_graph(adata, save=tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("plot", PLOTS)
 def test_nothing_drawn_is_cut_off(plot, adata):
     figure = plot(adata).get_figure()

@@ -136,6 +136,14 @@ def test_bad_input_is_refused_before_anything_is_written(name):
     assert not adata.obsm
 
 
+def test_what_is_no_anndata_and_what_is_no_seed_are_named(name):
+    with pytest.raises(TypeError, match=f"tl.{name}: adata is NoneType, not an AnnData"):
+        run(name, None)
+    for seed in (-1, None, 1.5, 2**32, "0", True):
+        with pytest.raises(ValueError, match=f"random_state={seed!r} must be a whole number"):
+            run(name, signatures(), random_state=seed)
+
+
 def test_labels_are_checked_first():
     adata = signatures()
     for name, method in METHODS.items():

@@ -75,3 +75,14 @@ def test_a_gene_that_stands_twice_is_refused_by_name(reference):
         sg.tl.map_query(query, reference, key="vqvae", gene_key="id")
     with pytest.raises(TypeError, match=r"reference='fitted\.h5ad' is neither"):
         sg.tl.map_query(query, "fitted.h5ad")
+
+
+def test_values_that_are_no_numbers_are_the_querys(reference):
+    query = signatures()
+    query.X[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"query\.X has 1 NaN"):
+        sg.tl.map_query(query, reference, key="vqvae")
+    with pytest.raises(ValueError, match=r"query\.X has 1 NaN"):
+        sg.tl.retrieve(query, reference)
+    with pytest.raises(ValueError, match=r"reference\.X has 1 NaN"):
+        sg.tl.retrieve(reference, query)

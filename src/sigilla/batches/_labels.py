@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sigilla.errors import DataError, unknown_name
+from sigilla.errors import UNLABELLED_TEXTS, DataError, listed, unknown_name
 from sigilla.logging import logger
 
 if TYPE_CHECKING:
@@ -26,15 +26,16 @@ def read_labels(adata: AnnData, label_key: str) -> Labels:
     """The labels in ``obs[label_key]``.
 
     Categories keep their order, other values are sorted, and classes without an observation are
-    dropped: a slice of the data never reorders the classes it keeps. Missing values and empty
-    strings are observations without a label.
+    dropped: a slice of the data never reorders the classes it keeps. Missing values are
+    observations without a label, also where they have become text: ``""``, ``"nan"``, ``"NaN"``,
+    ``"None"``, ``"<NA>"``.
 
     Raises
     ------
     KeyError
         No such column.
     DataError
-        Fewer than two classes.
+        Fewer than two classes, or two that are the same as text.
 
     Examples
     --------
@@ -54,10 +55,13 @@ def read_labels(adata: AnnData, label_key: str) -> Labels:
         index, found = pd.factorize(text, sort=True)
         classes = [str(c) for c in found]
     index = index.astype(np.int64)
-    if "" in classes:
-        empty = classes.index("")
-        index = np.where(index == empty, -1, index - (index > empty))
-        classes.remove("")
+    if len(set(classes)) < len(classes):
+        twice = sorted({name for name in classes if classes.count(name) > 1})
+        raise DataError(
+            f"label_key={label_key!r} has classes that differ in type only: {listed(twice)} stands"
+            f" for more than one; make them one, adata.obs[{label_key!r}].astype(str)"
+        )
+    index, classes = _without_missing(index, classes, label_key)
     if len(classes) < 2:
         found = f"one class, {classes[0]!r}" if classes else "no label at all"
         raise DataError(
@@ -68,3 +72,21 @@ def read_labels(adata: AnnData, label_key: str) -> Labels:
     if unlabelled:
         logger.info("%d of %d observations have no %s", unlabelled, adata.n_obs, label_key)
     return Labels(tuple(classes), index)
+
+
+def _without_missing(
+    index: NDArray[np.int64], classes: list[str], label_key: str
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Classes whose name is a missing value become -1."""
+    missing = np.array([name in UNLABELLED_TEXTS for name in classes], dtype=bool)
+    if not missing.any():
+        return index, classes
+    if any(classes[i] for i in np.flatnonzero(missing)):
+        logger.warning(
+            "%s has the text %s, which counts as no label",
+            label_key,
+            listed(name for name in classes if name in UNLABELLED_TEXTS - {""}),
+        )
+    place = np.where(missing, -1, np.cumsum(~missing) - 1)
+    kept = [name for name, gone in zip(classes, missing, strict=True) if not gone]
+    return np.where(index < 0, -1, place[index]), kept

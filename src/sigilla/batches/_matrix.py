@@ -43,13 +43,14 @@ def read_observations(
     use_rep: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
     from_disk: bool | None = False,
+    called: str = "adata",
 ) -> Observations:
     """The matrix that a call names: ``X``, a layer, or a representation in ``obsm``.
 
     Sparse, backed and dask matrices are read block by block into the one dense result. With
     ``from_disk`` the matrix stays where it is, and its rows are made dense when they are asked
     for; ``None`` does so where the dense result would take more than half of the memory that is
-    available.
+    available. ``called`` is the name of the argument in messages.
 
     Raises
     ------
@@ -72,10 +73,10 @@ def read_observations(
             raise KeyError(unknown_name("layer", layer, adata.layers))
         matrix = adata.X if layer is None else adata.layers[layer]
         if matrix is None:
-            raise DataError("adata.X is None; name the matrix with layer=... or use_rep=...")
+            raise DataError(f"{called}.X is None; name the matrix with layer=... or use_rep=...")
         columns = _columns(adata, mask_var)
         names = tuple(adata.var_names[columns])
-        argument = "adata.X" if layer is None else f"layer={layer!r}"
+        argument = f"{called}.X" if layer is None else f"layer={layer!r}"
     if not adata.n_obs or not names:
         raise DataError(f"{argument} is empty: {adata.n_obs} observations x {len(names)} features")
     blocks = Blocks.of(matrix, columns, argument, adata)

@@ -93,8 +93,10 @@ def read_gct(
 
 def _open_text(path: Path) -> IO[str]:
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    if packed:
+        start = file.read(4)
+    if start == b"\x89HDF":
+        raise FileError(f"path={str(path)!r} is HDF5, as GCTX is: read it with sg.io.read_gctx")
+    if start[:2] == b"\x1f\x8b":
         return io.TextIOWrapper(gzip.open(path), encoding="utf-8", newline="")
     return path.open(encoding="utf-8", newline="")
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sigilla.errors import DataError, FileError, listed
-from sigilla.io._release_tables import open_maybe_packed, read_text_table
+from sigilla.errors import UNLABELLED_TEXTS, DataError, FileError, listed
+from sigilla.io._release_tables import NULLS, open_maybe_packed, read_text_table
 from sigilla.logging import logger
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def attach_labels(adata: ad.AnnData, labels: Labels | None) -> None:
         found = adata.obs[labels].to_numpy(dtype=object)
     else:
         found = _values(labels, adata.obs_names)
-    missing = pd.isna(found)
+    # Text has no other way to say that a label is missing; tables of releases say it alike.
+    missing = pd.isna(found) | pd.Series(found).isin(UNLABELLED_TEXTS | NULLS).to_numpy()
     texts = np.array([None if m else str(v) for v, m in zip(found, missing, strict=True)], object)
     if missing.all():
         raise DataError(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
+from sigilla.errors import listed
 from sigilla.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -81,10 +82,15 @@ def size_of(ax: Axes) -> tuple[float, float]:
 def saved(ax: Axes, save: str | Path | None) -> Axes:
     """The Axes, its figure written to ``save`` where that is a path; whole or not at all."""
     if save is not None:
+        figure = ax.get_figure(root=True)
+        ending = Path(save).suffix.removeprefix(".").lower()
+        known = figure.canvas.get_supported_filetypes()
+        if ending not in known:
+            raise ValueError(
+                f"save={str(save)!r}: the ending names the format, one of {listed(known, 20)}"
+            )
         with replacing(save, argument="save") as part:
-            suffix = str(save).rpartition(".")[2]
-            figure = ax.get_figure(root=True)
-            figure.savefig(part, format=suffix, dpi=200, bbox_inches="tight")
+            figure.savefig(part, format=ending, dpi=200, bbox_inches="tight")
     return ax
 
 

@@ -6,9 +6,12 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anndata import AnnData
+
 from sigilla import docs
 from sigilla.batches import Blocks, read_labels, read_observations
 from sigilla.errors import FileError, unknown_name
+from sigilla.seed import checked_seed
 from sigilla.tl._store import store
 from sigilla.train import fit, resolve_device, sample_rows
 
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
-    from anndata import AnnData
     from numpy.typing import NDArray
 
     from sigilla.models import Model
@@ -136,7 +138,9 @@ def verb(method: type[Model]) -> Callable[..., AnnData | None]:
         copy: bool = False,
         **options: Any,
     ) -> AnnData | None:
+        _require_data(method, adata)
         _require_known(method, options)
+        checked_seed(random_state)
         config = method.Config(**options)
         if method.uses_labels and label_key is None:
             raise ValueError(
@@ -188,6 +192,14 @@ def _require_usable(key: str, checkpoint: str | Path | None) -> None:
         raise ValueError(f"key_added={key!r}: a slash would make it a path in files; leave it out")
     if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
         raise FileError(f"checkpoint={str(checkpoint)!r}: its folder does not exist; make it first")
+
+
+def _require_data(method: type[Model], adata: object) -> None:
+    if not isinstance(adata, AnnData):
+        raise TypeError(
+            f"tl.{method.name}: adata is {type(adata).__name__}, not an AnnData; wrap an array as"
+            " anndata.AnnData(x), or read a file with sg.io"
+        )
 
 
 def _require_known(method: type[Model], options: dict[str, Any]) -> None:

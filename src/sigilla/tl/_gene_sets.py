@@ -15,6 +15,7 @@ from sigilla.errors import DataError, listed
 from sigilla.get._genes import symbols
 from sigilla.logging import logger
 from sigilla.metrics._fdr import false_discovery_rate
+from sigilla.seed import checked_seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,6 +129,7 @@ def gene_sets(
     ):
         if value < least:
             raise ValueError(f"{name}={value!r} must be at least {least}")
+    checked_seed(random_state)
     prerank = _gseapy()
     wanted = _read(gene_sets)
     prototypes = get.prototypes(adata, key)

@@ -117,7 +117,7 @@ def read_query(
     if not 0 <= min_overlap <= 1:
         raise ValueError(f"min_overlap={min_overlap!r} must lie between 0 and 1")
     wanted, found = _match(query, model, gene_key, min_overlap)
-    seen = read_observations(query, layer=layer)
+    seen = read_observations(query, layer=layer, called="query")
     x = np.empty((query.n_obs, len(wanted)), dtype=np.float32)
     x[:] = model.typical().cpu().numpy()
     here = np.flatnonzero(found >= 0)

@@ -67,8 +67,10 @@ def read_neighbours(
     """Both sides in the representation named, or over the genes that both have."""
     if metric not in get_args(Metric):
         raise ValueError(unknown_name("metric", metric, get_args(Metric)))
-    theirs = read_observations(reference, use_rep=use_rep, layer=layer, mask_var=mask_var)
-    ours = read_observations(query, use_rep=use_rep, layer=layer)
+    theirs = read_observations(
+        reference, use_rep=use_rep, layer=layer, mask_var=mask_var, called="reference"
+    )
+    ours = read_observations(query, use_rep=use_rep, layer=layer, called="query")
     if use_rep is None:
         here, there = common_genes(ours.names, theirs.names)
         x, y = ours.x[:, here], theirs.x[:, there]
