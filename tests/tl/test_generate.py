@@ -7,6 +7,7 @@ import torch
 from tests.tl.test_fit import run, signatures
 
 import sigilla as sg
+from sigilla.tl import _generate
 
 
 @pytest.fixture
@@ -88,6 +89,15 @@ def test_a_model_of_a_layer_or_of_some_genes_is_sampled_from_those(fitted):
     assert new.X.std() > 0.1
     with pytest.raises(ValueError, match="are gone"):
         sg.tl.generate(fitted[:, :2], n=20, key="vqvae")
+
+
+def test_of_very_many_signatures_a_random_part_is_enough(fitted, monkeypatch):
+    monkeypatch.setattr(_generate, "_ROWS", 40)
+    new = sg.tl.generate(fitted, n=500, key="vqvae")
+    own = fitted.obs["vqvae"].astype(str).to_numpy()
+    spread = np.mean([fitted.X[own == name].std(axis=0).mean() for name in np.unique(own)])
+    made = np.mean([new.X[new.obs["vqvae"] == name].std(axis=0).mean() for name in np.unique(own)])
+    assert made == pytest.approx(spread, rel=0.2)
 
 
 def test_what_cannot_be_sampled_is_said(fitted):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _ENOUGH = 20
 # Directions in which genes vary together beside what the decoder shows; the rest is each gene's.
 _N_FACTORS = 50
+# Signatures that differences within classes are learned from; more are not better, only later.
+_ROWS = 20_000
 
 
 def generate(
@@ -119,7 +121,8 @@ def generate(
             raise KeyError(unknown_name("classes", name, model.classes))
     prototypes = _decode(model, np.asarray(adata.uns[key]["codes"]))
     label_key = str(adata.uns[key]["params"].get("label_key", key))
-    within = _within(adata, key, model, prototypes, label_key if label_key in adata.obs else key)
+    column = label_key if label_key in adata.obs else key
+    within = _within(adata, key, model, prototypes, column, rng)
     x = [
         prototypes[k] + spread * _draw(within, k, n, rng) for k in map(model.classes.index, wanted)
     ]
@@ -170,16 +173,23 @@ class _Within(NamedTuple):
 
 
 def _within(
-    adata: anndata.AnnData, key: str, model: Model, prototypes: Floats, column: str
+    adata: anndata.AnnData,
+    key: str,
+    model: Model,
+    prototypes: Floats,
+    column: str,
+    rng: np.random.Generator,
 ) -> _Within:
     from sklearn.utils.extmath import randomized_svd
 
     label = pd.Index(model.classes).get_indexer(adata.obs[column].astype("string"))
     known = np.flatnonzero(label >= 0)
-    label = label[known]
+    if len(known) > _ROWS:
+        known = np.sort(rng.choice(known, _ROWS, replace=False))
+    adata, label = adata[known], label[known]
     size = np.bincount(label, minlength=len(model.classes))
-    decoded = _decode(model, np.asarray(adata.obsm[keys.latent(key)])[known])
-    x = _fitted_to(adata, key, model)[known]
+    decoded = _decode(model, np.asarray(adata.obsm[keys.latent(key)]))
+    x = _fitted_to(adata, key, model)
     shown, total = (_about_class(v - prototypes[label], label, size) for v in (decoded, x))
     # The decoder may show a part of each deviation only: scaled, the rest is uncorrelated with it.
     square = np.square(shown).sum(dtype=np.float64)
