@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sigilla import keys
+from sigilla.pp._cluster import cluster_scores, corner, is_on_cluster
 from sigilla.pp._ks import ks_scores
 from sigilla.pp._selection import Selection, check_options, select_by_score
 from sigilla.pp._strips import choose_genes, choose_matrix, holds_whole_numbers, strips
@@ -144,11 +145,16 @@ def score_and_select(
     """The whole step on a samples x genes matrix of any kind, over the genes of a mask."""
     n, p = matrix.shape
     check_options(n, null, fraction)
-    scores = []
-    for strip in strips(matrix, np.ones(p, dtype=bool) if genes is None else genes):
-        if not scores:
-            warn_of_counts(strip, stacklevel=4)
-        scores.append(ks_scores(strip, n_jobs=n_jobs))
+    genes = np.ones(p, dtype=bool) if genes is None else genes
+    scores: list[NDArray[np.float64]] = []
+    if is_on_cluster(matrix):
+        warn_of_counts(corner(matrix), stacklevel=4)
+        scores.append(cluster_scores(matrix, genes))
+    else:
+        for strip in strips(matrix, genes):
+            if not scores:
+                warn_of_counts(strip, stacklevel=4)
+            scores.append(ks_scores(strip, n_jobs=n_jobs))
     return select_by_score(
         np.concatenate(scores),
         n,
