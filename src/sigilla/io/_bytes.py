@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
     Words = NDArray[np.uint64]
 
 WORD = 8
+BLOCK = 2**15  # strings worked on at a time: they stay in the cache, and little memory is needed
+
+
+def slices(count: int) -> Iterator[slice]:
+    """The blocks that ``count`` strings are worked on in."""
+    return (slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
 
 
 def words(values: Array) -> list[Words]:
@@ -25,15 +33,29 @@ def words(values: Array) -> list[Words]:
     return [np.ndarray((count,), np.uint64, whole.data, at, (width,)).copy() for at in starts]
 
 
-def hashes(columns: list[Words]) -> Words:
+def hashes(values: Array) -> Words:
     """One 64-bit number for each string.
 
     Of strings that differ in their last word only, the hashes differ too; strings of one word are
     their own hash.
     """
-    hashed = columns[0].copy()
-    for column in columns[1:]:
-        hashed ^= hashed >> np.uint64(29)
-        hashed *= np.uint64(0x9E3779B97F4A7C15)
-        hashed += column
-    return hashed
+    out = np.empty(len(values), np.uint64)
+    for block in slices(len(values)):
+        first, *others = words(values[block])
+        for column in others:
+            first ^= first >> np.uint64(29)
+            first *= np.uint64(0x9E3779B97F4A7C15)
+            first += column
+        out[block] = first
+    return out
+
+
+def same(values: Array, distinct: Array, codes: NDArray[np.intp]) -> bool:
+    """Whether ``distinct[codes]`` is ``values``, where their hashes are known to be the same."""
+    # With the same hash and the same words before the last one, the last is the same too.
+    known = words(distinct)[:-1]
+    return all(
+        np.array_equal(np.take(word, codes[block]), part)
+        for block in slices(len(values))
+        for word, part in zip(known, words(values[block]), strict=False)
+    )

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla.errors import DataError, listed
-from sigilla.io._bytes import hashes, words
+from sigilla.io._bytes import hashes
 from sigilla.io._metadata import decode
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Index = NDArray[np.intp]
 
-OUTSIDE_ASCII = np.uint64(0x8080808080808080)
+ASCII = 127
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Ids:
         if hashed is None or not all(n.isascii() and len(n) <= stored.itemsize for n in names):
             return self._text.get_indexer(pd.Index(names, dtype=object))
         asked = np.array(names, dtype=stored.dtype)
-        found: Index = hashed.get_indexer(pd.Index(hashes(words(asked))))
+        found: Index = hashed.get_indexer(pd.Index(hashes(asked)))
         # The hashes of the file all differ, so an id of the same hash is this one or none is.
         found[stored[found] != asked] = -1
         return found
@@ -92,10 +92,9 @@ class Ids:
         """Where they tell all ids apart; None where text has to."""
         if self.stored.dtype.kind != "S" or not len(self):
             return None
-        columns = words(self.stored)
-        if any(np.bitwise_or.reduce(column) & OUTSIDE_ASCII for column in columns):
+        if self.stored.view(np.uint8).max() > ASCII:
             return None  # different bytes may be the same text, once in UTF-8, once in Latin-1
-        found = hashes(columns)
+        found = hashes(self.stored)
         ordered = np.sort(found)
         return None if bool(np.any(ordered[1:] == ordered[:-1])) else pd.Index(found)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sigilla.io._bytes import hashes, words
+from sigilla.io._bytes import hashes, same, slices
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -23,10 +23,8 @@ MISSING = -666
 
 def decode(values: Array) -> Array:
     """Ids as str objects: byte strings of fixed or variable length, or numbers."""
-    if values.dtype.kind == "S":
-        return _texts(values.tolist())
-    if values.dtype.kind == "O":
-        return _texts(list(values))
+    if values.dtype.kind in "SO":
+        return _texts(values)
     return values.astype(str).astype(object)
 
 
@@ -82,12 +80,14 @@ def _missing_as_nan(values: Array) -> Array:
     return values
 
 
-def _texts(items: list[Any]) -> Array:
-    out = np.empty(len(items), dtype=object)
-    try:
-        out[:] = list(map(bytes.decode, items))
-    except (TypeError, UnicodeDecodeError):
-        out[:] = [_text(item) for item in items]
+def _texts(values: Array) -> Array:
+    out = np.empty(len(values), dtype=object)
+    for block in slices(len(values)):
+        items = values[block].tolist()
+        try:
+            out[block] = list(map(bytes.decode, items))
+        except (TypeError, UnicodeDecodeError):
+            out[block] = [_text(item) for item in items]
     return out
 
 
@@ -100,17 +100,17 @@ def _text(item: object) -> str:
         return item.decode("latin-1")
 
 
-def _factorize(values: Array) -> tuple[Index, list[Any]]:
+def _factorize(values: Array) -> tuple[Index, Array]:
     """Codes and distinct values."""
     if values.dtype.kind == "O":
         codes, found = pd.factorize(values)
-        return codes, list(found)
-    columns = words(values)
-    codes, keys = pd.factorize(hashes(columns))
+        return codes, found
+    codes, keys = pd.factorize(hashes(values))
     first = np.empty(len(keys), dtype=np.intp)
-    first[codes[::-1]] = np.arange(len(values) - 1, -1, -1)
-    # With the same hash and the same words before the last one, the last is the same too.
-    if all(np.array_equal(np.take(c[first], codes), c) for c in columns[:-1]):
-        return codes, values[first].tolist()
+    for block in reversed(list(slices(len(values)))):
+        first[codes[block][::-1]] = np.arange(block.stop - 1, block.start - 1, -1)
+    distinct = values[first]
+    if same(values, distinct, codes):
+        return codes, distinct
     distinct, codes = np.unique(values, return_inverse=True)  # two values share a hash
-    return codes, distinct.tolist()
+    return codes, distinct
