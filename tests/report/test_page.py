@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import sigilla as sg
+from sigilla.report._words import name as quoted
 
 VOID = {"meta", "img", "input", "br", "wbr", "link", "col"}
 
@@ -107,7 +108,7 @@ def test_pictures_are_whole_have_words_and_no_script(page, simulated):
 def test_the_summary_names_the_closest_pair(page, fitted):
     first = sg.get.nearest_codes(fitted).iloc[0]
     sentence = next(t for t in page.text if "are the most alike" in t)
-    assert f"{first['code']} and {first['nearest']}" in sentence
+    assert f"{quoted(first['code'])} and {quoted(first['nearest'])}" in sentence
     assert f"{1 - first['distance']:.2f}" in sentence
 
 
