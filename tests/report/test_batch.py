@@ -70,7 +70,7 @@ def test_what_fails_is_told_and_the_others_are_reported(tmp_path, caplog):
         "also good": "made",
     }
     assert reports == [tmp_path / "out" / name / "report.html" for name in ("good", "also-good")]
-    page = reports.index.read_text("utf8")
+    page = reports.index_page.read_text("utf8")
     for name, why in {
         "no label": "not found",
         "gone": "does not exist",

@@ -125,7 +125,7 @@ def test_a_release_is_read_with_its_tables(tmp_path, monkeypatch):
         'cell_lines = ["A375", "MCF7"]\nper = "cell_id"\n'
     )
     reports = sg.report.pcl_correlation(job, n_jobs=1, progress=False)
-    assert reports.index == tmp_path / "out" / "index.html"
+    assert reports.index_page == tmp_path / "out" / "index.html"
     assert reports.table.loc["all", "signatures"] > reports.table.loc["some", "signatures"]
     lines = reports.table.loc[["some, A375", "some, MCF7"], "status"]
     assert set(lines) <= {"made", "skipped"}

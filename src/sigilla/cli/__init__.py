@@ -213,7 +213,7 @@ def report(
             scheduler=scheduler,
             release={name: given for name, given in release.items() if given},
         )
-    for page in [reports.index] if reports.index else reports:
+    for page in [reports.index_page] if reports.index_page else reports:
         typer.echo(f"Report: {page}")
     counts = reports.table["status"].value_counts()
     if len(reports.table) > 1:

@@ -24,8 +24,8 @@ class Reports(list["Path"]):
     table
         One row per piece, with its name as index: ``status`` (made, kept, skipped, failed),
         ``reason``, ``page``, and what the index page says of it.
-    index
-        The index page, where there is one.
+    index_page
+        The index, where there is one.
 
     Examples
     --------
@@ -44,9 +44,9 @@ class Reports(list["Path"]):
     {'a': 'made', 'b': 'made'}
     """
 
-    def __init__(self, outcomes: Sequence[Outcome], index: Path | None = None) -> None:
+    def __init__(self, outcomes: Sequence[Outcome], index_page: Path | None = None) -> None:
         super().__init__(o.page for o in outcomes if o.page is not None)
-        self.index = index
+        self.index_page = index_page
         table = pd.DataFrame(
             [
                 {"status": o.status, "reason": o.reason, "page": o.page, **(o.row or {})}
