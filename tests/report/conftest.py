@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
@@ -94,3 +95,24 @@ def chromium(downloads):
     driver = webdriver.Chrome(options=options, service=service)
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Opens a page; in the end the browser must have had nothing to say, and nothing to fetch."""
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    for log in ("browser", "performance"):
+        chromium.get_log(log)
+
+    def visit_(path):
+        chromium.get(path.as_uri())
+        return chromium
+
+    yield visit_
+    assert chromium.get_log("browser") == []
+    messages = [json.loads(m["message"])["message"] for m in chromium.get_log("performance")]
+    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    urls = [s["request"]["url"].partition("#")[0] for s in sent]
+    assert any(url.startswith("file:") for url in urls)
+    assert {url.partition(":")[0] for url in urls} <= {"file", "data", "blob"}
+    assert not [url for url in urls if url.startswith("file:") and not url.endswith(".html")]

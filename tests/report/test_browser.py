@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
 
 import pandas as pd
@@ -15,24 +14,9 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def page(chromium, folder):
-    """The report, opened anew; afterwards the browser must have had nothing to say or to fetch."""
-    yield from opened(chromium, folder / "report.html")
-
-
-def opened(chromium, path):
-    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    chromium.get_log("browser"), chromium.get_log("performance")
-    chromium.get(path.as_uri())
-    yield chromium
-    assert chromium.get_log("browser") == []
-    messages = [json.loads(m["message"])["message"] for m in chromium.get_log("performance")]
-    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    assert any(s["documentURL"].startswith("file:") for s in sent)
-    fetched = {s["request"]["url"].partition(":")[0] for s in sent}
-    assert fetched <= {"file", "data", "blob"}
-    files = {s["request"]["url"].partition("#")[0] for s in sent}
-    assert not [url for url in files if url.startswith("file:") and not url.endswith(".html")]
+def page(visit, folder):
+    """The report, opened anew."""
+    return visit(folder / "report.html")
 
 
 def cells(page, column, table="all-pairs"):
@@ -284,7 +268,7 @@ def test_on_a_phone_the_page_is_no_wider_than_the_screen(page):
     assert page.execute_script("return document.documentElement.scrollWidth") <= 390
 
 
-def test_the_index_of_a_job_leads_to_reports_whose_long_tables_open_in_part(chromium, tmp_path):
+def test_the_index_of_a_job_leads_to_reports_whose_long_tables_open_in_part(visit, tmp_path):
     many = sg.datasets.simulate_lincs(n_classes=22, class_sizes=[2] * 22, n_genes=8)
     sg.tl.svqvae(many, max_epochs=1)
     sg.report.pcl_correlation(
@@ -295,8 +279,7 @@ def test_the_index_of_a_job_leads_to_reports_whose_long_tables_open_in_part(chro
         n_jobs=1,
         progress=False,
     )
-    pages = opened(chromium, tmp_path / "index.html")
-    page = next(pages)
+    page = visit(tmp_path / "index.html")
     assert sorted(cells(page, 0, "pieces")) == ["<i>one</i>", "two & three"]
     page.find_element("link text", "two & three").click()
     assert page.find_element("tag name", "h1").text == "two & three"
@@ -309,4 +292,3 @@ def test_the_index_of_a_job_leads_to_reports_whose_long_tables_open_in_part(chro
     tools(page, ".more").click()
     assert len(cells(page, 0)) == 231
     assert not tools(page, ".more").is_displayed()
-    assert next(pages, "done") == "done"
