@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from sigilla.batches._fitted import read_as_fitted
 from sigilla.batches._labels import Labels, read_labels
 from sigilla.batches._matrix import Blocks, Observations, read_observations
 
-__all__ = ["Blocks", "Labels", "Observations", "read_labels", "read_observations"]
+__all__ = [
+    "Blocks",
+    "Labels",
+    "Observations",
+    "read_as_fitted",
+    "read_labels",
+    "read_observations",
+]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla import get
-from sigilla.batches import read_observations
+from sigilla.batches import read_as_fitted
 from sigilla.errors import DataError, listed
 from sigilla.logging import logger
 from sigilla.models import METHODS
@@ -114,7 +114,7 @@ def calibrate(
     label = _labels(adata, key, model)
     where = str(resolve_device(device))
     units = np.arange(adata.n_obs) if unit is None else _units(adata, unit)
-    x = _fitted_matrix(adata, key)
+    x = read_as_fitted(adata, adata.uns[key])
     folds = deal(label, units, len(model.classes), n_splits, random_state)
     small = [name for name, n in zip(model.classes, folds.units_per_class, strict=True) if n == 1]
     if small:
@@ -200,16 +200,3 @@ def _units(adata: AnnData, unit: str) -> Indices:
         return units_of(adata, unit)
     except KeyError as error:
         raise KeyError(f"{error.args[0]}. unit=None leaves out single signatures") from None
-
-
-def _fitted_matrix(adata: AnnData, key: str) -> NDArray[np.float32]:
-    """The matrix that the model was fitted to, in its order of features."""
-    stored = adata.uns[key]
-    options = {n: str(stored["params"][n]) for n in ("layer", "use_rep") if n in stored["params"]}
-    seen = read_observations(adata, **options)
-    genes = [str(gene) for gene in stored["genes"]]
-    columns = pd.Index(seen.names).get_indexer(genes)
-    missing = [gene for gene, column in zip(genes, columns, strict=True) if column < 0]
-    if missing:
-        raise DataError(f"genes that the codes were fitted to are gone: {listed(missing)}")
-    return np.ascontiguousarray(seen.x[:, columns])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla import get, keys
-from sigilla.batches import read_observations
+from sigilla.batches import read_as_fitted
 from sigilla.errors import DataError, listed, unknown_name
 from sigilla.logging import logger
 from sigilla.metrics import class_correlation
@@ -129,7 +129,7 @@ def code_correlation(
         "random_state": random_state,
     }
 
-    features = _features(adata, stored)
+    features = read_as_fitted(adata, stored)
     profiles = _profiles(adata, key, where)
     observed = features if where == "genes" else np.asarray(adata.obsm[keys.latent(key)])
     by_unit = _unit_means(observed, units, line)
@@ -230,20 +230,6 @@ def _units(adata: AnnData, unit: str | None, label: Indices) -> _Units:
 
 
 # -- profiles ----------------------------------------------------------------------------------
-
-
-def _features(adata: AnnData, stored: Mapping[str, Any]) -> NDArray[np.float32]:
-    """The matrix that the model was fitted to, in its order of features."""
-    params = stored["params"]
-    options = {name: str(params[name]) for name in ("layer", "use_rep") if name in params}
-    if "use_rep" in options:
-        return read_observations(adata, **options).x
-    genes = [str(gene) for gene in stored["genes"]]
-    missing = [gene for gene in genes if gene not in adata.var_names]
-    if missing:
-        raise DataError(f"genes that the codes were fitted to are gone: {listed(missing)}")
-    seen = read_observations(adata, **options)
-    return seen.x[:, pd.Index(seen.names).get_indexer(genes)]
 
 
 def _profiles(adata: AnnData, key: str, space: str) -> Floats:
