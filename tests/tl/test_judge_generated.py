@@ -146,3 +146,18 @@ def test_generated_signatures_of_simulated_classes_stand_the_test():
     assert found["own"] > found["own_chance"] + 0.3
     assert found["distance"] == pytest.approx(found["distance_real"], rel=0.15)
     assert found["spread"] == pytest.approx(found["spread_real"], rel=0.15)
+
+
+def test_generated_signatures_of_the_real_plate_vary_as_real_ones_do(mirror):
+    plate = ad.read_h5ad(mirror("lincs/l1000_ljp005_a375_zs.h5ad"))
+    active = np.abs(plate.X).mean(axis=1) > 1.2
+    mechanism = plate.obs["moa"].astype("string").where(active)
+    counts = mechanism.value_counts()
+    plate = plate[mechanism.isin(counts.index[counts >= 5]).to_numpy()].copy()
+    plate.obs["moa"] = plate.obs["moa"].astype(str)
+    sg.tl.svqvae(plate, "moa")
+    new = sg.tl.generate(plate, n=100)
+    found = judged(new, plate, label_key="moa").loc["all"]
+    assert found["own"] > 3 * found["own_chance"]
+    assert found["distance"] == pytest.approx(found["distance_real"], rel=0.15)
+    assert found["spread"] == pytest.approx(found["spread_real"], rel=0.15)
