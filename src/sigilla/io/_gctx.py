@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,15 +138,24 @@ class Gctx:
     ) -> ad.AnnData:
         """The signatures at ``rows`` and genes at ``cols``; ``obs``, ``var`` replace the file's."""
         kind = self.matrix.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
-        if backed:
-            x: Any = lazy_matrix(self.path, self.matrix, rows, cols, kind)
-        else:
-            x = read_matrix(self.matrix, rows, cols, kind)
-        obs = self.obs(rows) if obs is None else _at(obs, rows)
-        var = self.var(cols) if var is None else _at(var, cols)
+
+        def frames() -> tuple[pd.DataFrame, pd.DataFrame]:
+            return (
+                self.obs(rows) if obs is None else _at(obs, rows),
+                self.var(cols) if var is None else _at(var, cols),
+            )
+
+        # Half of the work on metadata needs Python to itself, which reading the matrix does not.
+        with ThreadPoolExecutor(1) as pool:
+            metadata = pool.submit(frames)
+            if backed:
+                x: Any = lazy_matrix(self.path, self.matrix, rows, cols, kind)
+            else:
+                x = read_matrix(self.matrix, rows, cols, kind)
+        found_obs, found_var = metadata.result()
         # That the ids are unique was found out when the file was opened, and much faster.
         with _UNIQUE, ad.settings.override(check_uniqueness=False):
-            return ad.AnnData(x, obs=obs, var=var)
+            return ad.AnnData(x, obs=found_obs, var=found_var)
 
 
 def _at(frame: pd.DataFrame, index: Index | None) -> pd.DataFrame:
@@ -169,7 +178,7 @@ def open_gctx(path: str | Path) -> Iterator[Gctx]:
             yield _checked(path, file)
     except (DataError, FileError):
         raise
-    except (OSError, RuntimeError, zlib.error) as error:
+    except (OSError, RuntimeError) as error:
         raise FileError(
             f"path={str(path)!r} is damaged or incomplete ({error}). Fetch or copy it again and "
             "compare its size with the source."
