@@ -89,11 +89,13 @@ def test_the_command_line_runs_on_two_processes_and_one_of_them_writes(tmp_path)
     obs = pd.DataFrame({"pcl": np.array(list("abc"))[label]}, index=[f"s{i}" for i in range(300)])
     anndata.AnnData(x, obs=obs).write_h5ad(tmp_path / "in.h5ad")
     out = tmp_path / "out.h5ad"
-    flags = ["--label", "pcl", "--max-epochs", "2", "--out", str(out)]
+    flags = ["--label", "pcl", "--max-epochs", "2", "--from-disk", "--out", str(out)]
     done = torchrun("-m", "sigilla", "fit", "svqvae", str(tmp_path / "in.h5ad"), *flags)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(f"wrote {out}") == 1
     fitted = anndata.read_h5ad(out)
+    assert fitted.uns["svqvae"]["params"]["from_disk"]
+    np.testing.assert_array_equal(fitted.X, x)
     assert json.loads(fitted.uns["svqvae"]["model"])["method"] == "svqvae"
     assert (fitted.obs["svqvae"] == fitted.obs["pcl"]).mean() > 0.5
     assert sg.get.model(fitted).classes == ("a", "b", "c")

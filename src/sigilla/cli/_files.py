@@ -84,6 +84,21 @@ def read(path: Path, **options: Path | list[str] | str | None) -> AnnData:
         return reader(path, **given)
 
 
+def opened(path: Path) -> AnnData:
+    """Signatures whose matrix stays in the file."""
+    import anndata
+
+    import sigilla as sg
+
+    if not path.exists():
+        raise FileError(f"{path} does not exist")
+    if path.suffix == ".gctx":
+        return sg.io.read_gctx(path, backed=True)
+    if path.suffix != ".h5ad":
+        raise FileError(f"{path}: only an .h5ad or a .gctx can stay on disk; leave --from-disk out")
+    return anndata.read_h5ad(path, backed="r")
+
+
 def _kind(path: Path) -> str:
     if path.is_dir():
         return _CELLS

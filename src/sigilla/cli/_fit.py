@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from sigilla.cli._arguments import RELEASE, SAMPLES, Input, OutFile
-from sigilla.cli._files import leads, read, say, step, writable, write
+from sigilla.cli._files import leads, opened, read, say, step, writable, write
 from sigilla.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def _fit_command(name: str) -> Callable[..., None]:
     def run(**given: Any) -> None:
         out = writable(given.pop("out"))
         told = {name: given.pop(name) for name in reading}
-        adata = read(given.pop("input"), **told)
+        path = given.pop("input")
+        adata = opened(path) if given.get("from_disk") else read(path, **told)
         with step(f"fit {name}"):
             verb(adata, **given)
         write(adata, out)

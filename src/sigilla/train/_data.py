@@ -29,6 +29,8 @@ Result = TypeVar("Result")
 _EVAL_BATCH = 8192
 # Bytes of rows that are shuffled together; two such windows are in memory, one being read.
 _WINDOW_BYTES = 64 * 2**20
+# Blocks for each process, at least, so that all have about the same number of rows.
+_SHARES = 16
 # Bytes of rows that a start in closed form looks at, and that validation does.
 _SAMPLE_BYTES = 256 * 2**20
 
@@ -110,7 +112,7 @@ class Streamed:
         self.rows, self.label, self.device = rows, label, device
         self.trains = ~held
         _require_rows(int(self.trains.sum()))
-        height = rows.block_rows
+        height = _height(rows)
         self.blocks = [slice(i, i + height) for i in range(0, len(held), height)]
         self.window = max(1, _WINDOW_BYTES // (4 * rows.shape[1] * height))
         self.n_validation = int(held.sum())
@@ -187,6 +189,13 @@ class Streamed:
 
     def _read(self, blocks: list[slice]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         return _ahead(lambda block: (block, self.rows[block]), blocks)
+
+
+def _height(rows: Rows) -> int:
+    """Rows of a block: fewer than are best read at once if some process would else have none."""
+    if _processes.world() == 1:
+        return rows.block_rows
+    return min(rows.block_rows, max(1, rows.shape[0] // (_SHARES * _processes.world())))
 
 
 def _ahead(load: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
