@@ -164,7 +164,7 @@ def plate_part(options: argparse.Namespace) -> list[str]:
     for name in ("confusion", "calibration"):
         getattr(sg.pl, name)(data[0], save=RESULTS / f"classification_{name}.png")
     return [
-        "### A real plate",
+        "## A real plate",
         "",
         f"LJP005, A375, 24 h, by mechanism; {options.seeds} seed(s). {asked(found, data[0])}",
         "",
@@ -185,7 +185,7 @@ def simulation_part(options: argparse.Namespace) -> list[str]:
         data = [simulation(effect, seed) for seed in range(options.seeds)]
         found = cross_validated(data, options.jobs)
         lines += [
-            f"### Simulation, perturbagens' own effects {effect:g} of their class's response",
+            f"## Simulation, perturbagens' own effects {effect:g} of their class's response",
             "",
             (
                 "`simulate_lincs`: 10 classes, 150 signatures and 3 perturbagens each, 300 genes; "
@@ -278,7 +278,7 @@ def temperature_part(options: argparse.Namespace) -> list[str]:
                 lines.append("| " + " | ".join(cells) + " |")
                 print(lines[-1], flush=True)
     return [
-        "### Is the confidence of the nearest code calibrated?",
+        "## Is the confidence of the nearest code calibrated?",
         "",
         (
             "S-VQ-VAE's confidence out of fold, and with its distances multiplied by the factor "
@@ -346,7 +346,7 @@ def unknown_on_plate(options: argparse.Namespace) -> dict:
 
 def unknown_part(options: argparse.Namespace) -> list[str]:
     lines = [
-        "### Signatures of no class",
+        "## Signatures of no class",
         "",
         (
             "Share of signatures that `tl.mark_unknown` marks, by the false-alarm rate that was "
@@ -411,7 +411,7 @@ def write(texts: dict[str, list[str]]) -> None:
     parts = dict(text.split(" -->\n", 1) for text in kept)
     parts |= {name: "\n".join(lines) for name, lines in texts.items()}
     body = "\n".join(f"<!-- {p} -->\n{parts[p].strip()}\n" for p in PARTS if p in parts)
-    path.write_text(f"## Classification\n\n{body}")
+    path.write_text(f"# Classification\n\n{body}")
 
 
 if __name__ == "__main__":

@@ -19,15 +19,15 @@ def script(tmp_path):
 
 
 def test_a_part_that_is_run_again_leaves_the_others(script, tmp_path):
-    script["write"]({"unknown": ["### C", "", "old"], "plate": ["### A"]})
-    script["write"]({"unknown": ["### C", "", "new"]})
-    script["write"]({"simulation": ["### B"]})
+    script["write"]({"unknown": ["## C", "", "old"], "plate": ["### A"]})
+    script["write"]({"unknown": ["## C", "", "new"]})
+    script["write"]({"simulation": ["## B"]})
     text = (tmp_path / "classification.md").read_text()
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "## Classification",
-        "### A",
-        "### B",
-        "### C",
+        "# Classification",
+        "## A",
+        "## B",
+        "## C",
     ]
     assert "new" in text
     assert "old" not in text

@@ -36,7 +36,7 @@ def test_the_target_is_named_and_not_the_file_beside_it(tmp_path):
     ):
         pass
     target = tmp_path / "new.txt"
-    with pytest.raises(FileError, match="cannot be written") as caught, replacing(target) as part:  # noqa: PT012
+    with pytest.raises(FileError, match="cannot be written") as caught, replacing(target) as part:
         raise PermissionError(13, "Permission denied", str(part))
     assert ".part" not in str(caught.value)
     assert "Permission denied" in str(caught.value)

@@ -35,7 +35,7 @@ def pcl_correlation(
     n_genes: int = 10,
     n_splits: int | None = None,
     n_boot: int = 200,
-    n_perm: int = 200,
+    n_perm: int = 500,
     title: str | None = None,
     options: Mapping[str, Any] | None = None,
     per: str | None = None,

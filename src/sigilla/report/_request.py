@@ -47,7 +47,7 @@ class Request:
     n_genes: int = 10
     n_splits: int | None = None
     n_boot: int = 200
-    n_perm: int = 200
+    n_perm: int = 500
     title: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     per: str | None = None

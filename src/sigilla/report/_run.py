@@ -104,7 +104,7 @@ def _counted(
     wanted = settings.progress if progress is None else progress
     if wanted is False:
         return results
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     # tqdm's own None: on a terminal or in a notebook only.
     hidden = None if wanted is None else False
