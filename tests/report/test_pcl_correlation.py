@@ -151,6 +151,16 @@ def test_a_write_that_fails_leaves_the_former_report_whole(fitted, tmp_path, mon
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+def test_a_write_that_fails_leaves_no_new_folder(fitted, tmp_path, monkeypatch):
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(fitted), "write_h5ad", full_disk)
+    with pytest.raises(FileError, match="No space left"):
+        sg.report.pcl_correlation(fitted, tmp_path / "new" / "out", **QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_method_without_codes_has_no_report(small, tmp_path):
     sg.tl.vae(small, max_epochs=1)
     with pytest.raises(DataError, match="has no codes"):
