@@ -19,7 +19,7 @@ def script(tmp_path):
 
 
 def test_a_part_that_is_run_again_leaves_the_others(script, tmp_path):
-    script["write"]({"unknown": ["## C", "", "old"], "plate": ["### A"]})
+    script["write"]({"unknown": ["## C", "", "old"], "plate": ["## A"]})
     script["write"]({"unknown": ["## C", "", "new"]})
     script["write"]({"simulation": ["## B"]})
     text = (tmp_path / "classification.md").read_text()

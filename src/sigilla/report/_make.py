@@ -176,5 +176,5 @@ def _row(adata: AnnData, key: str, told: Facts, measured: HeldOut | str) -> dict
     if "code_correlation_stats" in adata.uns[key]:
         qvalue = get.code_correlation_stats(adata, key)["qvalue"]
         if known := int(qvalue.notna().sum()):
-            row |= {"pairs": known, "significant": int((qvalue < _SIGNIFICANT).sum())}
+            row |= {"pairs": known, "significant": int((qvalue <= _SIGNIFICANT).sum())}
     return row
