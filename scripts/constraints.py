@@ -1,7 +1,7 @@
 """Write constraints.txt: the exact versions that README and CI install, from this environment.
 
-``python scripts/constraints.py`` in an environment that has what pyproject.toml declares, with the
-extras test, lint and docs. The local part of a version (``2.13.0+cpu``) is left out, so that the
+``python scripts/constraints.py`` in an environment that has what pyproject.toml declares, with
+its extras. The local part of a version (``2.13.0+cpu``) is left out, so that the
 pin fits every build of it.
 """
 
@@ -25,7 +25,10 @@ def declared() -> list[Requirement]:
     """What README and CI ask for by name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    names = [*project["dependencies"], *(n for e in ("test", "lint", "docs") for n in extras[e])]
+    names = [
+        *project["dependencies"],
+        *(n for e in sorted(set(extras) - {"dev"}) for n in extras[e]),
+    ]
     return [Requirement(name) for name in names]
 
 
