@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,6 +41,29 @@ def unknown_name(argument: str, value: object, choices: Iterable[object]) -> str
     close = difflib.get_close_matches(str(value).casefold(), folded, n=1)
     hint = f"; did you mean {folded[close[0]]!r}?" if close else "."
     return f"{argument}={value!r} not found{hint} Available: {listed(names) or 'none'}"
+
+
+def require_count(argument: str, value: object, least: int = 1) -> None:
+    """Refuse what is no whole number, or smaller than ``least``.
+
+    Examples
+    --------
+    >>> require_count("n_splits", 5, least=2)
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < least:  # type: ignore[operator]  # an Integral can be compared
+        raise ValueError(f"{argument}={value!r} must be a whole number, at least {least}")
+
+
+def require_between(argument: str, value: object, low: float, high: float) -> None:
+    """Refuse what is no number strictly between two others.
+
+    Examples
+    --------
+    >>> require_between("false_alarm_rate", 0.05, 0, 1)
+    """
+    if not isinstance(value, Real) or not low < value < high:
+        raise ValueError(f"{argument}={value!r} must be a number between {low:g} and {high:g}")
 
 
 class DataError(ValueError):

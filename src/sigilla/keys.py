@@ -14,6 +14,21 @@ A verb's ``key`` (its name, or ``key_added``) names everything it stores::
 from __future__ import annotations
 
 
+def checked(key: str, argument: str = "key_added") -> str:
+    """A key that files can hold.
+
+    Examples
+    --------
+    >>> checked("svqvae")
+    'svqvae'
+    """
+    if not key:
+        raise ValueError(f"{argument}={key!r} must be a name")
+    if "/" in key:
+        raise ValueError(f"{argument}={key!r}: a slash would make it a path in files; leave it out")
+    return key
+
+
 def latent(key: str) -> str:
     """The ``obsm`` key of the continuous latent."""
     return f"X_{key}"

@@ -266,6 +266,8 @@ def test_without_perturbagens_only_signatures_can_be_split():
         ({"representations": []}, ValueError, "leave nothing to compare"),
         ({"split": "wells"}, ValueError, "split='wells'"),
         ({"n_splits": 1}, ValueError, "n_splits=1"),
+        ({"n_splits": 2.5}, ValueError, "n_splits=2.5"),
+        ({"key_added": ""}, ValueError, "key_added=''"),
         ({"n_splits": 10}, DataError, "split='perturbagens': n_splits=10"),
         ({"key_added": "a/b"}, ValueError, "slash"),
         ({"configs": {"vae": SMALL["vae"]}}, ValueError, "configs='vae' not found"),

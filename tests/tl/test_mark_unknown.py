@@ -291,8 +291,10 @@ def test_lower_rates_mark_fewer_and_have_the_same_pvalues(split, within):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"false_alarm_rate": 0}, ValueError, "false_alarm_rate=0 must lie"),
+        ({"false_alarm_rate": 0}, ValueError, "false_alarm_rate=0 must be a number"),
         ({"false_alarm_rate": 1.5}, ValueError, r"false_alarm_rate=1\.5"),
+        ({"false_alarm_rate": "5%"}, ValueError, "false_alarm_rate='5%'"),
+        ({"key_added": "a/b"}, ValueError, "key_added='a/b': a slash"),
         ({"false_alarm_rate": 1e-4}, DataError, "needs 9999 left-out signatures.*has 1000"),
         ({"within": "classes"}, ValueError, "did you mean 'class'"),
         ({"key": "other"}, KeyError, "other"),
@@ -320,8 +322,9 @@ def test_a_reference_without_calibration_is_sent_to_it(fitted):
 def test_what_cannot_be_calibrated_says_why(fitted, caplog):
     with pytest.raises(KeyError, match=r"did you mean 'pert_id'.*unit=None"):
         sg.tl.calibrate(fitted, unit="pert")
-    with pytest.raises(ValueError, match="n_splits=1"):
-        sg.tl.calibrate(fitted, n_splits=1)
+    for wrong in (1, 2.5, "5"):
+        with pytest.raises(ValueError, match=f"n_splits={wrong!r} must be a whole number"):
+            sg.tl.calibrate(fitted, n_splits=wrong)
     with pytest.raises(DataError, match="'GENE0060'"):
         sg.tl.calibrate(fitted[:, :59].copy())
     changed = fitted.copy()
@@ -340,3 +343,13 @@ def test_what_cannot_be_calibrated_says_why(fitted, caplog):
     del changed.obs["pcl"]
     with pytest.raises(DataError, match="'pcl'"):
         sg.tl.calibrate(changed)
+
+
+def test_a_rate_that_groups_cannot_reach_is_told(split, caplog):
+    reference, fresh, _ = split
+    with caplog.at_level("WARNING", logger="sigilla"):
+        sg.tl.mark_unknown(fresh[:5].copy(), reference, false_alarm_rate=0.005)
+    assert "within=None" in caplog.text
+    caplog.clear()
+    sg.tl.mark_unknown(fresh[:5].copy(), reference, false_alarm_rate=0.005, within=None)
+    assert not caplog.text

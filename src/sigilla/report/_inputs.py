@@ -168,10 +168,17 @@ def data_sets(
     return found
 
 
+INDEX_FILES = ("index.html", "index.csv")
+
+
 def require_distinct(found: Sequence[DataSet]) -> None:
     """Refuse two data sets that would share a folder."""
     folders = [d.folder.casefold() for d in found]
     for data_set, folder in zip(found, folders, strict=True):
+        if folder in INDEX_FILES:
+            raise DataError(
+                f"inputs holds {data_set.name!r}, which is a file of the index; name it otherwise"
+            )
         if folders.count(folder) > 1:
             raise DataError(
                 f"inputs holds {data_set.name!r} and another of the same name; give each a "

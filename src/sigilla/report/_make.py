@@ -174,7 +174,13 @@ def _row(adata: AnnData, key: str, told: Facts, measured: HeldOut | str) -> dict
         "correlation": float(first["correlation"]),
     }
     if "code_correlation_stats" in adata.uns[key]:
-        qvalue = get.code_correlation_stats(adata, key)["qvalue"]
-        if known := int(qvalue.notna().sum()):
-            row |= {"pairs": known, "significant": int((qvalue <= _SIGNIFICANT).sum())}
+        tested = get.code_correlation_stats(adata, key).dropna(subset=["qvalue"])
+        if len(tested):
+            surest = tested.loc[tested["pvalue"].idxmin()]
+            row |= {
+                "pairs": len(tested),
+                "significant": int((tested["qvalue"] <= _SIGNIFICANT).sum()),
+                "pair": [str(surest["class_a"]), str(surest["class_b"])],
+                "correlation": float(surest["r"]),
+            }
     return row

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sigilla import get
 from sigilla.batches import read_as_fitted
-from sigilla.errors import DataError, listed
+from sigilla.errors import DataError, listed, require_count
 from sigilla.logging import logger
 from sigilla.models import METHODS
 from sigilla.models._base import HELD_OUT
@@ -109,8 +109,7 @@ def calibrate(
     (360,)
     """
     model = get.model(adata, key)
-    if n_splits < 2:
-        raise ValueError(f"n_splits={n_splits!r} must be 2 or more")
+    require_count("n_splits", n_splits, least=2)
     label = _labels(adata, key, model)
     where = str(resolve_device(device))
     units = np.arange(adata.n_obs) if unit is None else _units(adata, unit)

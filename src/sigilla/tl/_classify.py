@@ -9,7 +9,7 @@ import pandas as pd
 
 from sigilla import keys
 from sigilla.batches import Labels, read_labels, read_observations
-from sigilla.errors import DataError, listed, unknown_name
+from sigilla.errors import DataError, listed, require_count, unknown_name
 from sigilla.logging import logger
 from sigilla.tl._contenders import (
     CLASSIFIERS,
@@ -165,10 +165,8 @@ def classify(
     """
     pairs = pairs_of(representations, classifiers)
     splits = _splits(split)
-    if n_splits < 2:
-        raise ValueError(f"n_splits={n_splits!r} must be 2 or more")
-    if "/" in key_added:
-        raise ValueError(f"key_added={key_added!r}: a slash would make it a path in files")
+    require_count("n_splits", n_splits, least=2)
+    keys.checked(key_added)
     configs = check_configs(configs or {}, pairs)
     where = str(resolve_device(device))
     labels = read_labels(adata, label_key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from anndata import AnnData
 
-from sigilla import docs
+from sigilla import docs, keys
 from sigilla.batches import Blocks, read_labels, read_observations
 from sigilla.errors import FileError, unknown_name
 from sigilla.seed import checked_seed
@@ -188,8 +188,7 @@ def verb(method: type[Model]) -> Callable[..., AnnData | None]:
 
 def _require_usable(key: str, checkpoint: str | Path | None) -> None:
     """Names that a file can hold, and a checkpoint that can be written, before hours of work."""
-    if "/" in key:
-        raise ValueError(f"key_added={key!r}: a slash would make it a path in files; leave it out")
+    keys.checked(key)
     if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
         raise FileError(f"checkpoint={str(checkpoint)!r}: its folder does not exist; make it first")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla import get, io
-from sigilla.errors import DataError, listed
+from sigilla.errors import DataError, listed, require_count
 from sigilla.get._genes import symbols
 from sigilla.logging import logger
 from sigilla.metrics._fdr import false_discovery_rate
@@ -120,15 +122,12 @@ def gene_sets(
     >>> found["class"], round(float(found["es"]), 6)
     ('F01a', 1.0)
     """
-    for name, value, least in (
-        ("min_size", min_size, 1),
-        ("max_size", max_size, min_size),
-        ("weight", weight, 0),
-        ("n_perm", n_perm, 1),
-        ("n_jobs", n_jobs, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}={value!r} must be at least {least}")
+    require_count("min_size", min_size)
+    require_count("max_size", max_size, least=min_size)
+    require_count("n_perm", n_perm)
+    require_count("n_jobs", n_jobs)
+    if not isinstance(weight, Real) or not 0 <= weight < math.inf:
+        raise ValueError(f"weight={weight!r} must be a number, 0 or more")
     checked_seed(random_state)
     prerank = _gseapy()
     wanted = _read(gene_sets)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from sigilla import keys
-from sigilla.errors import DataError, unknown_name
+from sigilla.errors import DataError, require_between, unknown_name
 from sigilla.logging import logger
 from sigilla.tl._map_query import model_of, read_query
-from sigilla.tl._typicality import Typicality, conformal_pvalues, typicality
+from sigilla.tl._typicality import ENOUGH, Typicality, conformal_pvalues, typicality
 from sigilla.train import resolve_device
 
 if TYPE_CHECKING:
@@ -115,15 +115,22 @@ def mark_unknown(
     dtype('bool')
     """
     model = model_of(reference, key)
-    if not 0 < false_alarm_rate < 1:
-        raise ValueError(f"false_alarm_rate={false_alarm_rate!r} must lie between 0 and 1")
+    require_between("false_alarm_rate", false_alarm_rate, 0, 1)
+    name = keys.checked(key_added or key)
     if within not in _WITHIN:
-        raise ValueError(unknown_name("within", within, _WITHIN))
+        raise ValueError(unknown_name("within", within, ["class", "strength", "None"]))
     where = resolve_device(device)
     known = _known(model, false_alarm_rate)
     seen = read_query(query, model, layer=layer, gene_key=gene_key, min_overlap=min_overlap)
     asked = typicality(model.to(where), seen.x, seen.columns >= 0)
     p = conformal_pvalues(known, asked, within=within)
+    if within is not None and (ENOUGH + 1) * false_alarm_rate < 1:
+        logger.warning(
+            "false_alarm_rate=%g is out of reach of groups of %d known signatures: some new ones "
+            "cannot be marked; within=None compares with all",
+            false_alarm_rate,
+            ENOUGH,
+        )
     marked = p <= false_alarm_rate
     logger.info(
         "%d of %d signatures look like no known class (false-alarm rate %g)",
@@ -134,7 +141,6 @@ def mark_unknown(
     target = query.copy() if copy else query
     if target.is_view:
         target._init_as_actual(target.copy())  # noqa: SLF001 - as scanpy's verbs do
-    name = key_added or key
     target.obs[keys.unknown(name)] = marked
     target.obs[keys.unknown_pvalue(name)] = p
     target.uns[keys.unknown(name)] = {
