@@ -50,8 +50,7 @@ def require_count(argument: str, value: object, least: int = 1) -> None:
     --------
     >>> require_count("n_splits", 5, least=2)
     """
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least:  # type: ignore[operator]  # an Integral can be compared
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise ValueError(f"{argument}={value!r} must be a whole number, at least {least}")
 
 

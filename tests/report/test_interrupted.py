@@ -8,7 +8,6 @@ import sys
 import time
 
 import anndata
-import pytest
 
 import sigilla as sg
 
@@ -52,7 +51,6 @@ def wait_for_pieces(process, out, n):
         time.sleep(0.005)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_in_the_middle_and_started_again(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     undisturbed, killed = start(whole), start(broken)

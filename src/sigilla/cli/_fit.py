@@ -81,8 +81,8 @@ def _fit_command(name: str) -> Callable[..., None]:
         *(inspect.Parameter(n, optional, default=None, annotation=a) for n, a in reading.items()),
         *_flags(verb),
     ]
-    # inspect reads this attribute of any function; the type of functions does not name it.
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    # Where inspect looks first.
+    run.__dict__["__signature__"] = inspect.Signature(parameters)
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     label = " --label pcl" if any(p.name == "label_key" for p in parameters) else ""
     run.__doc__ = (

@@ -30,6 +30,7 @@ def pull(moved: Tensor, still: Tensor, squares: Tensor, weight: Tensor) -> Tenso
     ``squares`` are those squared distances (n), which :func:`squared_distances` has found for all
     codes at once; they are not computed again.
     """
+    # torch leaves Function.apply untyped, and mypy sees it as a method of the subclass.
     pulled: Tensor = _Pull.apply(moved, still, squares, weight)  # type: ignore[no-untyped-call]
     return pulled
 
@@ -64,6 +65,7 @@ def straight_through_linear(
     if _has_autocast(z) and torch.is_autocast_enabled(z.device.type):  # once, not once per product
         weight = weight.to(torch.get_autocast_dtype(z.device.type))
     table = F.linear(codes.detach(), weight, bias)
+    # As in pull: torch leaves Function.apply untyped.
     through: Tensor = _Through.apply(z, table, chosen, weight)  # type: ignore[no-untyped-call]
     return through
 

@@ -216,8 +216,8 @@ def _dress(run: Callable[..., Any], method: type[Model]) -> Callable[..., Any]:
         signature = signature.replace(parameters=kept)
     run.__name__ = run.__qualname__ = method.name
     run.__module__ = "sigilla.tl"
-    # inspect reads this attribute of any function; the type of functions does not name it.
-    run.__signature__ = signature  # type: ignore[attr-defined]
+    # Where inspect looks first.
+    run.__dict__["__signature__"] = signature
     fields = _FIELDS["always"] + ("\n" + _FIELDS["codes"] if method.has_codes else "")
     summary, _, description = inspect.cleandoc(method.__doc__ or "").partition("\n")
     run.__doc__ = _DOC.format(

@@ -196,7 +196,7 @@ class _Run:
             for phase, optimiser in self.optimisers.items():
                 loss = self.loss(batch, phase)
                 optimiser.zero_grad(set_to_none=True)
-                loss.total.backward()  # type: ignore[no-untyped-call]  # torch ships none
+                loss.total.backward()
                 _processes.average_gradients(_moved_by(optimiser), len(batch.x))
                 optimiser.step()
                 seen.add(loss, len(batch.x))
