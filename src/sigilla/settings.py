@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,19 @@ class Settings:
     progress: bool | None = field(
         default_factory=lambda: {"0": False, "1": True}.get(os.environ.get("SIGILLA_PROGRESS", ""))
     )
+
+    def shows_progress(self, asked: bool | None) -> bool:
+        """Whether to show a bar: as the call asks, else as set here, else where a person looks on.
+
+        Examples
+        --------
+        >>> settings.shows_progress(False)
+        False
+        """
+        wanted = self.progress if asked is None else asked
+        if wanted is None:
+            return sys.stderr.isatty() or "ipykernel" in sys.modules
+        return wanted
 
 
 settings = Settings()

@@ -103,7 +103,7 @@ def test_of_very_many_signatures_a_random_part_is_enough(fitted, monkeypatch):
 def test_what_cannot_be_sampled_is_said(fitted):
     with pytest.raises(KeyError, match="classes='9' not found"):
         sg.tl.generate(fitted, "9", key="vqvae")
-    with pytest.raises(ValueError, match="n=0 must be at least 1"):
+    with pytest.raises(ValueError, match="n=0 must be a whole number, at least 1"):
         sg.tl.generate(fitted, n=0, key="vqvae")
     run("vae", fitted)
     with pytest.raises(ValueError, match=r"a VAE, which has no codes.*give nodes"):

@@ -70,7 +70,7 @@ def test_bad_input_is_refused_and_nothing_is_written(subjects):
     adata = subjects.copy()
     with pytest.raises(ValueError, match="n_clusters=91 is more than the 90 samples"):
         sg.tl.ifvae(adata, 91)
-    with pytest.raises(ValueError, match="n_restarts=0 must be at least 1"):
+    with pytest.raises(ValueError, match="n_restarts=0 must be a whole number, at least 1"):
         sg.tl.ifvae(adata, 2, n_restarts=0)
     with pytest.raises(ValueError, match="recipe='chen' is not one of"):
         sg.tl.ifvae(adata, 2, recipe="chen")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla import keys
-from sigilla.errors import DataError, unknown_name
+from sigilla.errors import DataError, require_count, unknown_name
 from sigilla.get._stored import classes, result_with_codes
 
 if TYPE_CHECKING:
@@ -101,8 +101,7 @@ def top_genes(
     >>> sg.get.top_genes(adata, n=1).direction.tolist()
     ['up', 'down', 'up', 'down', 'up', 'down']
     """
-    if n < 1:
-        raise ValueError(f"n={n!r} must be at least 1")
+    require_count("n", n)
     table = prototypes(adata, key)
     shown = symbols(adata, gene_symbols)[_used(adata, key)]
     parts = []

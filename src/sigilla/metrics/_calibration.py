@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from sigilla.errors import DataError, unknown_name
+from sigilla.errors import DataError, require_count, unknown_name
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -141,8 +141,7 @@ def calibration_error(
 def _checked(
     confidence: ArrayLike, correct: ArrayLike, n_bins: int
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    if n_bins < 1:
-        raise ValueError(f"n_bins={n_bins!r} must be 1 or more")
+    require_count("n_bins", n_bins)
     p, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct)
     if p.ndim != 1 or p.shape != right.shape:
         raise ValueError(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import sparse
-from scipy.stats import false_discovery_control, t
+from scipy.stats import t
 
-from sigilla.errors import unknown_name
+from sigilla.errors import require_count, unknown_name
+from sigilla.metrics._fdr import false_discovery_rate
 from sigilla.metrics._resampling import (
     Moderated,
     Units,
@@ -179,9 +180,8 @@ def _checked(
     x, index = np.asarray(units, dtype=np.float64), np.asarray(classes, dtype=np.intp)
     if x.ndim != 2 or index.shape != x.shape[:1]:
         raise ValueError(f"units {x.shape} must be 2-d, with one of classes {index.shape} each")
-    for name, value in (("n_boot", n_boot), ("n_perm", n_perm)):
-        if value < 1:
-            raise ValueError(f"{name}={value!r} must be 1 or more")
+    require_count("n_boot", n_boot)
+    require_count("n_perm", n_perm)
     if not 0 < level < 1:
         raise ValueError(f"level={level!r} must lie between 0 and 1, as 0.95")
     k = int(index.max(initial=0)) + 1 if profiles is None else np.shape(profiles)[0]
@@ -259,10 +259,7 @@ def _rank_among(statistic: Floats, null: Floats, group: NDArray[np.intp]) -> Flo
 
 def _fdr(pvalue: Floats) -> Floats:
     """Benjamini & Hochberg over the pairs that have a p-value."""
-    rows, columns = np.triu_indices(len(pvalue), 1)
-    found = np.isfinite(pvalue[rows, columns])
-    rows, columns = rows[found], columns[found]
+    pairs = np.triu_indices(len(pvalue), 1)
     q = np.full_like(pvalue, np.nan)
-    if len(rows):
-        q[rows, columns] = q[columns, rows] = false_discovery_control(pvalue[rows, columns])
+    q[pairs] = q.T[pairs] = false_discovery_rate(pvalue[pairs])
     return q

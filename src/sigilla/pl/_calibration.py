@@ -4,6 +4,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import binomtest
 
 from sigilla import get
 from sigilla.errors import DataError
@@ -128,11 +129,10 @@ def _curve(ax: Axes, curve: pd.DataFrame, colour: str, label: str, *, bold: bool
         label=label,
     )
     if bold:
-        low, high = _wilson(y, curve["count"].to_numpy())
+        n = curve["count"].to_numpy()
+        ends = [
+            binomtest(round(share * of), of).proportion_ci(0.95, method="wilson")
+            for share, of in zip(y, n.tolist(), strict=True)
+        ]
+        low, high = np.transpose(ends)
         ax.vlines(x, low, high, color=colour, linewidth=0.8, alpha=0.6)
-
-
-def _wilson(p: np.ndarray, n: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return centre - half, centre + half

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 
 from sigilla import get
-from sigilla.errors import DataError, unknown_name
+from sigilla.errors import DataError, require_count, unknown_name
 from sigilla.pl._figure import DIVERGING, GREY, INK, TEXT, drawing, readable, saved, size_of
 from sigilla.pl._prototypes import by_similarity
 
@@ -79,8 +79,7 @@ def gene_sets(
     >>> sg.tl.gene_sets(adata, sets, n_perm=100)
     >>> ax = sg.pl.gene_sets(adata, max_qvalue=1)
     """
-    if n_sets < 1:
-        raise ValueError(f"n_sets={n_sets!r} must be at least 1")
+    require_count("n_sets", n_sets)
     table = get.gene_sets(adata, key)
     every = list(table["class"].unique())
     for name in classes if classes is not None else ():

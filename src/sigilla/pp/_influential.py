@@ -12,6 +12,7 @@ from sigilla.pp._cluster import cluster_scores, corner, is_on_cluster
 from sigilla.pp._ks import ks_scores
 from sigilla.pp._selection import Selection, check_options, select_by_score
 from sigilla.pp._strips import choose_genes, choose_matrix, holds_whole_numbers, strips
+from sigilla.target import target_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -128,7 +129,7 @@ def influential_features(
         params["mask_var"] = mask_var
     if null == "simulate" and random_state is not None:
         params["random_state"] = random_state
-    target = adata.copy() if copy else adata
+    target = target_of(adata, copy=copy)
     store_selection(target, selection, genes, key=key_added, params=params)
     return target if copy else None
 
@@ -192,8 +193,6 @@ def store_selection(
         column[genes] = values
         return column
 
-    if adata.is_view:
-        adata._init_as_actual(adata.copy())  # noqa: SLF001 - as scanpy's functions do
     adata.var[key] = spread(selection.selected, elsewhere=False)
     adata.var[keys.if_score(key)] = spread(selection.scores, elsewhere=np.nan)
     adata.var[keys.if_pvalue(key)] = spread(selection.pvalues, elsewhere=np.nan)

@@ -9,6 +9,7 @@ import numpy as np
 from sigilla.errors import DataError, listed, unknown_name
 from sigilla.pp._replicates import group_codes, read_rows
 from sigilla.pp._strips import choose_matrix
+from sigilla.target import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +109,7 @@ def robust_z(
         values = read_rows(matrix, wells)
         scores[wells] = _scores(values, values[chosen[wells]], min_mad, clip)
 
-    target = adata.copy() if copy else adata
+    target = target_of(adata, copy=copy)
     where = key_added or layer
     if where is None:
         target.X = scores

@@ -10,6 +10,7 @@ from sigilla import keys
 from sigilla.metrics import signature_strength, transcriptional_activity
 from sigilla.pp._replicates import check_options, consensus, group_codes
 from sigilla.pp._strips import choose_genes, choose_matrix
+from sigilla.target import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,7 @@ def signature_quality(
     matrix = choose_matrix(adata, layer)
     codes, _ = group_codes(adata, groupby)
     found = consensus(matrix, codes, genes, metric=metric, min_weight=min_weight, decimals=decimals)
-    target = adata.copy() if copy else adata
+    target = target_of(adata, copy=copy)
     grouped = codes >= 0
     for name, values in measures(found, genes).items():
         missing = 0 if name == "nsample" else np.nan

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from sigilla.errors import DataError
 from sigilla.pp._strips import choose_matrix
+from sigilla.target import target_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -108,9 +109,7 @@ def single_cell(
             f" lower min_cells_fraction={min_cells_fraction}"
         )
 
-    target = adata.copy() if copy else adata
-    if target.is_view:
-        target._init_as_actual(target.copy())  # noqa: SLF001 - as scanpy's functions do
+    target = target_of(adata, copy=copy)
     matrix = choose_matrix(target, layer)
     if normalize:
         target.layers[COUNTS] = matrix.copy()

@@ -185,7 +185,7 @@ def _summary(
     by_class = right.groupby(truth).mean()
     return HeldOut(
         accuracies=tuple(
-            Accuracy(m, *_wilson(int(right[m].sum()), len(truth)), float(by_class[m].mean()))
+            Accuracy(m, *_share(int(right[m].sum()), len(truth)), float(by_class[m].mean()))
             for m in methods
         ),
         n=len(truth),
@@ -199,13 +199,13 @@ def _summary(
 
 def _own_by_class(right: SeriesGroupBy) -> pd.DataFrame:
     """``n``, ``value``, ``low`` and ``high`` of the nearest code."""
-    found = {name: (len(one), *_wilson(int(one.sum()), len(one))) for name, one in right}
+    found = {name: (len(one), *_share(int(one.sum()), len(one))) for name, one in right}
     return pd.DataFrame.from_dict(found, orient="index", columns=["n", "value", "low", "high"])
 
 
-def _wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float, float]:
-    """Share of right answers and its 95 % score interval."""
-    p = right / n
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return p, float(max(0, centre - half)), float(min(1, centre + half))
+def _share(right: int, n: int) -> tuple[float, float, float]:
+    """Share of right answers and its 95 % interval (Wilson)."""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(right, n).proportion_ci(0.95, method="wilson")
+    return right / n, float(low), float(high)

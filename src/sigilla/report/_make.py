@@ -16,6 +16,7 @@ from sigilla.report._figures import pictures
 from sigilla.report._files import new_folder, sweep, write_all, write_csv
 from sigilla.report._held_out import PERTURBAGEN_KEYS, HeldOut, held_out
 from sigilla.report._page import render
+from sigilla.report._pairs import FDR
 from sigilla.report._provenance import provenance
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from sigilla.report._facts import Facts
     from sigilla.report._pieces import Piece
     from sigilla.report._request import Request
-
-_SIGNIFICANT = 0.05
 
 
 def make(piece: Piece, *, progress: bool | None = None) -> dict[str, Any]:
@@ -179,7 +178,7 @@ def _row(adata: AnnData, key: str, told: Facts, measured: HeldOut | str) -> dict
             surest = tested.loc[tested["pvalue"].idxmin()]
             row |= {
                 "pairs": len(tested),
-                "significant": int((tested["qvalue"] <= _SIGNIFICANT).sum()),
+                "significant": int((tested["qvalue"] <= FDR).sum()),
                 "pair": [str(surest["class_a"]), str(surest["class_b"])],
                 "correlation": float(surest["r"]),
             }

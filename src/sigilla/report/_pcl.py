@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sigilla.errors import DataError, listed
+from sigilla.errors import DataError, listed, require_count
 from sigilla.logging import logger
 from sigilla.report._index import write_index
 from sigilla.report._inputs import data_sets
@@ -151,8 +151,8 @@ def pcl_correlation(
         random_state=random_state,
         date=date,
     )
-    if n_jobs is not None and n_jobs < 1:
-        raise ValueError(f"n_jobs={n_jobs!r} must be at least 1, or None for one per core")
+    if n_jobs is not None:
+        require_count("n_jobs", n_jobs)
     found, folder = _asked(inputs, out, request, release or {})
     if folder.exists() and not folder.is_dir():
         raise DataError(f"out={str(folder)!r} is a file; name a folder")

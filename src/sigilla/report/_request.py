@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from sigilla import tl
-from sigilla.errors import unknown_name
+from sigilla.errors import require_count, unknown_name
 from sigilla.models import METHODS
 from sigilla.report._digest import plain
 from sigilla.report._held_out import N_FOLDS
@@ -58,8 +58,7 @@ class Request:
         if not self.key or "/" in self.key:
             raise ValueError(f"key={self.key!r} must be a name without slashes")
         for name in ("n_genes", "n_boot", "n_perm"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)!r} must be at least 1")
+            require_count(name, getattr(self, name))
         if self.n_splits is not None and not 0 <= self.n_splits <= N_FOLDS:
             raise ValueError(f"n_splits={self.n_splits!r} must lie between 0 and {N_FOLDS}")
         if self.space is not None and self.space not in _SPACES:

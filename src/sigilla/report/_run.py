@@ -101,14 +101,11 @@ def _one_by_one(
 def _counted(
     results: Iterator[tuple[Piece, Result]], total: int, progress: bool | None
 ) -> Iterator[tuple[Piece, Result]]:
-    wanted = settings.progress if progress is None else progress
-    if wanted is False:
+    if not settings.shows_progress(progress):
         return results
     from tqdm import tqdm
 
-    # tqdm's own None: on a terminal or in a notebook only.
-    hidden = None if wanted is None else False
-    return iter(tqdm(results, total=total, desc="reports", unit="report", disable=hidden))
+    return iter(tqdm(results, total=total, desc="reports", unit="report"))
 
 
 def _n_workers(n_jobs: int | None, n_pieces: int) -> int:

@@ -14,6 +14,7 @@ from sigilla.errors import DataError, listed, require_count
 from sigilla.logging import logger
 from sigilla.models import METHODS
 from sigilla.models._base import HELD_OUT
+from sigilla.target import target_of
 from sigilla.tl._folds import deal, units_of
 from sigilla.tl._parallel import run
 from sigilla.tl._typicality import Typicality, typicality
@@ -136,9 +137,7 @@ def calibrate(
     )
     options = {"n_jobs": n_jobs, "progress": progress, "title": "calibrate"}
     parts = list(run(_left_out, refits, total=n_splits, **options))
-    target = adata.copy() if copy else adata
-    if target.is_view:
-        target._init_as_actual(target.copy())  # noqa: SLF001 - as scanpy's verbs do
+    target = target_of(adata, copy=copy)
     weights = dict(target.uns[key]["weights"])
     for name in ("distance", "nearest", "strength"):
         values = np.concatenate([getattr(part, name) for part in parts])

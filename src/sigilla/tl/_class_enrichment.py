@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sigilla.errors import DataError, listed, unknown_name
+from sigilla.errors import DataError, listed, require_count, unknown_name
 from sigilla.metrics._enrichment import walk_classes
 from sigilla.metrics._fdr import false_discovery_rate
 from sigilla.tl._neighbours import Metric, read_neighbours
@@ -91,8 +91,7 @@ def class_enrichment(
     for argument, key in (("label_key", label_key), ("unit_key", unit_key)):
         if key is not None and key not in reference.obs:
             raise KeyError(unknown_name(argument, key, reference.obs.columns))
-    if n_perm < 1:
-        raise ValueError(f"n_perm={n_perm!r} must be 1 or more")
+    require_count("n_perm", n_perm)
     classes, labels = _labels(reference, label_key)
     units, unit_labels = _units(reference, unit_key, labels, classes)
     sizes = np.bincount(labels[labels >= 0], minlength=len(classes))

@@ -11,6 +11,7 @@ from sigilla import keys
 from sigilla.batches import Labels, read_labels, read_observations
 from sigilla.errors import DataError, listed, require_count, unknown_name
 from sigilla.logging import logger
+from sigilla.target import target_of
 from sigilla.tl._contenders import (
     CLASSIFIERS,
     NEAREST_CODE,
@@ -222,9 +223,7 @@ def classify(
         "n_units": np.stack([folds.units_per_class for folds in dealt.values()]),
         "params": {name: value for name, value in given.items() if value is not None},
     }
-    target = adata.copy() if copy else adata
-    if target.is_view:
-        target._init_as_actual(target.copy())  # noqa: SLF001 - as scanpy's verbs do
+    target = target_of(adata, copy=copy)
     for name in splits:
         _write_obs(target, keys.held_out(key_added, name), pairs, found[name], labels)
     target.uns[key_added] = stored

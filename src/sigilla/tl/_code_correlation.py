@@ -11,9 +11,10 @@ import pandas as pd
 
 from sigilla import get, keys
 from sigilla.batches import read_as_fitted
-from sigilla.errors import DataError, listed, unknown_name
+from sigilla.errors import DataError, listed, require_count, unknown_name
 from sigilla.logging import logger
 from sigilla.metrics import class_correlation
+from sigilla.target import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +115,8 @@ def code_correlation(
     >>> list(sg.get.code_correlation_stats(adata).columns[:5])
     ['class_a', 'class_b', 'r', 'corrected', 'low']
     """
-    _check_counts(n_boot=n_boot, n_perm=n_perm)
+    require_count("n_boot", n_boot)
+    require_count("n_perm", n_perm)
     codes = get.code_correlation(adata, key)  # says what is missing, when it is
     stored, names = adata.uns[key], list(codes.index)
     where = _space(space, stored)
@@ -150,9 +152,7 @@ def code_correlation(
     n_units = np.bincount(units.class_, minlength=len(names))
     _say_what_is_too_small(names, n_units, unit)
     given = options | {"space": where, "by": by, "unit": units.name}
-    target = adata.copy() if copy else adata
-    if target.is_view:
-        target._init_as_actual(target.copy())  # noqa: SLF001 - as scanpy's verbs do
+    target = target_of(adata, copy=copy)
     target.uns[key]["code_correlation_stats"] = {
         **dataclasses.asdict(result),
         "means": dataclasses.asdict(means),
@@ -163,12 +163,6 @@ def code_correlation(
 
 
 # -- what is asked for -------------------------------------------------------------------------
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name}={value!r} must be 1 or more")
 
 
 def _space(space: str | None, stored: Mapping[str, Any]) -> str:

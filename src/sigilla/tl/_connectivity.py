@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla.batches import read_observations
-from sigilla.errors import unknown_name
+from sigilla.errors import require_count, unknown_name
 from sigilla.metrics import (
     connectivity_tau,
     enrichment_score,
@@ -135,8 +135,8 @@ def connectivity(
     groups = _normalization(reference, normalize_by)
     if summarize_by is not None and summarize_by not in reference.obs:
         raise KeyError(unknown_name("summarize_by", summarize_by, reference.obs.columns))
-    if n_genes < 1 or min_genes < 1:
-        raise ValueError(f"n_genes={n_genes!r} and min_genes={min_genes!r} must be 1 or more")
+    require_count("n_genes", n_genes)
+    require_count("min_genes", min_genes)
     seen = read_observations(reference, layer=layer, mask_var=mask_var)
     sets = query_sets("query", query, seen, n_genes, min_genes, layer)
     others = None

@@ -12,6 +12,7 @@ from sigilla import docs, keys
 from sigilla.batches import Blocks, read_labels, read_observations
 from sigilla.errors import FileError, unknown_name
 from sigilla.seed import checked_seed
+from sigilla.target import target_of
 from sigilla.tl._store import store
 from sigilla.train import fit, resolve_device, sample_rows
 
@@ -172,7 +173,7 @@ def verb(method: type[Model]) -> Callable[..., AnnData | None]:
         params = {"label_key": label_key, "layer": layer, "use_rep": use_rep}
         if isinstance(seen.x, Blocks):
             params |= {"from_disk": True, "start_rows": sample_rows(*seen.x.shape)}
-        target = adata.copy() if copy else adata
+        target = target_of(adata, copy=copy)
         store(
             target,
             key_added or method.name,

@@ -18,6 +18,7 @@ from sigilla.get._genes import symbols
 from sigilla.logging import logger
 from sigilla.metrics._fdr import false_discovery_rate
 from sigilla.seed import checked_seed
+from sigilla.target import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,9 +151,7 @@ def gene_sets(
         for name in table
     ]
     pvalue = np.stack([r.pvalue for r in results])
-    target = adata.copy() if copy else adata
-    if target.is_view:
-        target._init_as_actual(target.copy())  # noqa: SLF001 - as scanpy's verbs do
+    target = target_of(adata, copy=copy)
     target.uns[key]["gene_sets"] = {
         "names": np.array(list(sets), dtype=object),
         "n_genes": np.array([len(set(wanted[name])) for name in sets]),

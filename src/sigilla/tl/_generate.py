@@ -11,7 +11,7 @@ import torch
 
 from sigilla import get, keys
 from sigilla.batches import read_observations
-from sigilla.errors import DataError, unknown_name
+from sigilla.errors import DataError, require_count, unknown_name
 from sigilla.seed import generator
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ def generate(
     (5, 30)
     """
     model = get.model(adata, key)
-    if n < 1:
-        raise ValueError(f"n={n!r} must be at least 1")
+    require_count("n", n)
     rng = generator(random_state)
     if nodes is not None:
         z = _clamped(

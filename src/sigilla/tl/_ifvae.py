@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from sigilla.errors import require_count
 from sigilla.logging import logger
 from sigilla.models import VAE
 from sigilla.tl._ifpca import leading_vectors
@@ -156,8 +157,7 @@ def ifvae(
     0
     """
     check_n_clusters(n_clusters, adata.n_obs)
-    if n_restarts < 1:
-        raise ValueError(f"n_restarts={n_restarts!r} must be at least 1")
+    require_count("n_restarts", n_restarts)
     options = {
         "n_latent": 1 if n_latent is None else n_latent,
         "max_epochs": epochs(adata.n_obs, batch_size) if max_epochs is None else max_epochs,

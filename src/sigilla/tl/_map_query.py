@@ -13,6 +13,7 @@ from sigilla.batches import Observations, read_observations
 from sigilla.errors import DataError, listed, unknown_name
 from sigilla.logging import logger
 from sigilla.models import Model
+from sigilla.target import target_of
 from sigilla.tl._store import store
 from sigilla.train import resolve_device
 
@@ -85,7 +86,7 @@ def map_query(
     model = model_of(reference, key)
     where = resolve_device(device)
     seen = read_query(query, model, layer=layer, gene_key=gene_key, min_overlap=min_overlap)
-    target = query.copy() if copy else query
+    target = target_of(query, copy=copy)
     params = {
         "layer": layer,
         "gene_key": gene_key,

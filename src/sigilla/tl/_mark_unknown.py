@@ -9,6 +9,7 @@ import numpy as np
 from sigilla import keys
 from sigilla.errors import DataError, require_between, unknown_name
 from sigilla.logging import logger
+from sigilla.target import target_of
 from sigilla.tl._map_query import model_of, read_query
 from sigilla.tl._typicality import ENOUGH, Typicality, conformal_pvalues, typicality
 from sigilla.train import resolve_device
@@ -138,9 +139,7 @@ def mark_unknown(
         len(marked),
         false_alarm_rate,
     )
-    target = query.copy() if copy else query
-    if target.is_view:
-        target._init_as_actual(target.copy())  # noqa: SLF001 - as scanpy's verbs do
+    target = target_of(query, copy=copy)
     target.obs[keys.unknown(name)] = marked
     target.obs[keys.unknown_pvalue(name)] = p
     target.uns[keys.unknown(name)] = {

@@ -29,8 +29,6 @@ def run(
     from sklearn.utils.parallel import Parallel, delayed
     from tqdm import tqdm
 
-    wanted = settings.progress if progress is None else progress
     found = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(work)(job) for job in jobs)
-    # tqdm's own None: on a terminal or in a notebook only.
-    hidden = None if wanted is None else not wanted
+    hidden = not settings.shows_progress(progress)
     return iter(tqdm(found, total=total, desc=title, unit="fold", disable=hidden))

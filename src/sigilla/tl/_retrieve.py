@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sigilla.errors import unknown_name
+from sigilla.errors import require_count, unknown_name
 from sigilla.tl._neighbours import Metric, read_neighbours
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ def retrieve(
     >>> bool((found["query"] == found["signature"])[found["rank"] == 0].all())
     True
     """
-    if n < 1:
-        raise ValueError(f"n={n!r} must be 1 or more")
+    require_count("n", n)
     wanted = list(columns)
     for column in wanted:
         if column not in reference.obs:

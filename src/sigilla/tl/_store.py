@@ -58,8 +58,6 @@ def store(
     found = embed(model, seen.x)
     stored = _describe(model, params, history or {})
     prototypes = stored.pop("prototypes", None)
-    if adata.is_view:
-        adata._init_as_actual(adata.copy())  # noqa: SLF001 - as scanpy's verbs do
     adata.obsm[keys.latent(key)] = found["latent"]
     if "nearest" in found:
         adata.obs[key] = pd.Categorical.from_codes(found["nearest"], categories=model.classes)

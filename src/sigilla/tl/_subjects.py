@@ -16,6 +16,7 @@ from sigilla.errors import DataError
 from sigilla.pp._influential import score_and_select, store_selection, warn_of_counts
 from sigilla.pp._selection import check_options
 from sigilla.pp._strips import choose_genes, choose_matrix, strips
+from sigilla.target import target_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -93,9 +94,7 @@ def write(
     copy: bool,
 ) -> AnnData | None:
     """Store clusters, the points that they are of, and the genes that they rest on."""
-    target = adata.copy() if copy else adata
-    if target.is_view:
-        target._init_as_actual(target.copy())  # noqa: SLF001 - as scanpy's verbs do
+    target = target_of(adata, copy=copy)
     if chosen.selection is not None:
         store_selection(
             target, chosen.selection, chosen.considered, key="influential", params=chosen.params

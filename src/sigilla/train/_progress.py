@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -30,10 +29,7 @@ class _Bar:
 @contextmanager
 def bar(total: int, initial: int, title: str, progress: bool | None) -> Iterator[_Bar]:
     """A bar over epochs, or an object that does nothing."""
-    wanted = progress if progress is not None else settings.progress
-    if wanted is None:
-        wanted = sys.stderr.isatty() or "ipykernel" in sys.modules
-    if not wanted:
+    if not settings.shows_progress(progress):
         yield _Bar()
         return
     from tqdm import tqdm
