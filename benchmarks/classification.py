@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 import sigilla as sg
 from sigilla.models import SVQVAE
-from sigilla.tl._contenders import softmax
 from sigilla.tl._folds import deal, units_of
 from sigilla.tl._store import embed
 from sigilla.train import fit
@@ -213,7 +213,7 @@ def logits(x: np.ndarray, label: np.ndarray, asked_x: np.ndarray, k: int, seed: 
 
 
 def log_loss(scores: np.ndarray, truth: np.ndarray) -> float:
-    p = softmax(scores)[np.arange(len(truth)), truth]
+    p = softmax(scores, axis=1)[np.arange(len(truth)), truth]
     return float(-np.log(p.clip(np.finfo(np.float32).eps)).mean())
 
 
@@ -252,7 +252,7 @@ def scaled_or_not(adata: ad.AnnData, split: str, seed: int) -> list[list[float]]
     rng = np.random.default_rng(seed)
     rows = []
     for values in (np.concatenate(scores), t * np.concatenate(scores)):
-        p = softmax(values)
+        p = softmax(values, axis=1)
         confidence, right = p.max(axis=1), p.argmax(axis=1) == y
         drawn = rng.random((200, len(y))) < confidence
         by_chance = np.mean([sg.metrics.calibration_error(confidence, d) for d in drawn])

@@ -105,6 +105,10 @@ def test_what_cannot_be_sampled_is_said(fitted):
         sg.tl.generate(fitted, "9", key="vqvae")
     with pytest.raises(ValueError, match="n=0 must be a whole number, at least 1"):
         sg.tl.generate(fitted, n=0, key="vqvae")
+    with pytest.raises(ValueError, match="spread=-1"):
+        sg.tl.generate(fitted, spread=-1, key="vqvae")
+    with pytest.raises(ValueError, match=r"classes=\[\] names none"):
+        sg.tl.generate(fitted, [], key="vqvae")
     run("vae", fitted)
     with pytest.raises(ValueError, match=r"a VAE, which has no codes.*give nodes"):
         sg.tl.generate(fitted, key="vae")

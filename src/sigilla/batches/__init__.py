@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sigilla.batches._fitted import read_as_fitted
+from sigilla.batches._fitted import labels_as_fitted, read_as_fitted
 from sigilla.batches._labels import Labels, read_labels
 from sigilla.batches._matrix import Blocks, Observations, read_observations
 
@@ -10,6 +10,7 @@ __all__ = [
     "Blocks",
     "Labels",
     "Observations",
+    "labels_as_fitted",
     "read_as_fitted",
     "read_labels",
     "read_observations",

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from sigilla import get
-from sigilla.batches import read_as_fitted
-from sigilla.errors import DataError, listed, require_count
+from sigilla.batches import labels_as_fitted, read_as_fitted
+from sigilla.errors import listed, require_count
 from sigilla.logging import logger
 from sigilla.models import METHODS
 from sigilla.models._base import HELD_OUT
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from sigilla.models import Config, Model
+    from sigilla.models import Config
 
     Indices = NDArray[np.intp]
 
@@ -111,7 +110,7 @@ def calibrate(
     """
     model = get.model(adata, key)
     require_count("n_splits", n_splits, least=2)
-    label = _labels(adata, key, model)
+    label = labels_as_fitted(adata, key, model.classes)
     where = str(resolve_device(device))
     units = np.arange(adata.n_obs) if unit is None else _units(adata, unit)
     x = read_as_fitted(adata, adata.uns[key])
@@ -176,21 +175,6 @@ def _left_out(job: _Refit) -> Typicality:
 
 
 # -- what the model was fitted to ----------------------------------------------------------------
-
-
-def _labels(adata: AnnData, key: str, model: Model) -> Indices:
-    """Position of each observation's class among the codes, -1 where it has none."""
-    label_key = adata.uns[key]["params"].get("label_key")
-    if not (model.has_codes and model.uses_labels) or label_key is None:
-        raise DataError(
-            f"key={key!r} was not fitted to classes of these observations; run "
-            "sg.tl.svqvae(adata, label_key) first"
-        )
-    if str(label_key) not in adata.obs:
-        raise DataError(
-            f"key={key!r} was fitted to obs[{str(label_key)!r}], which is gone; put the column back"
-        )
-    return pd.Index(model.classes).get_indexer(adata.obs[str(label_key)].astype("string"))
 
 
 def _units(adata: AnnData, unit: str) -> Indices:

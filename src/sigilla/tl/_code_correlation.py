@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from sigilla import get, keys
-from sigilla.batches import read_as_fitted
-from sigilla.errors import DataError, listed, require_count, unknown_name
+from sigilla.batches import labels_as_fitted, read_as_fitted
+from sigilla.errors import listed, require_count, unknown_name
 from sigilla.logging import logger
 from sigilla.metrics import class_correlation
 from sigilla.target import target_of
+from sigilla.tl._folds import units_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,9 +121,9 @@ def code_correlation(
     codes = get.code_correlation(adata, key)  # says what is missing, when it is
     stored, names = adata.uns[key], list(codes.index)
     where = _space(space, stored)
-    label = _labels(adata, key, names)
+    label = labels_as_fitted(adata, key, names)
     units = _units(adata, unit, label)
-    line = None if by is None else _column(adata, "by", by)
+    line = None if by is None else _lines(adata, by)
     options: dict[str, Any] = {
         "method": method,
         "n_boot": n_boot,
@@ -171,27 +172,11 @@ def _space(space: str | None, stored: Mapping[str, Any]) -> str:
     return str(stored["correlation_space"]) if space is None else space
 
 
-def _column(adata: AnnData, argument: str, name: str) -> Indices:
+def _lines(adata: AnnData, by: str) -> Indices:
     """Values of a column of ``obs`` as integers; -1 where missing."""
-    if name not in adata.obs:
-        raise KeyError(unknown_name(argument, name, adata.obs.columns))
-    return np.asarray(pd.factorize(adata.obs[name].astype(object), sort=True)[0], dtype=np.intp)
-
-
-def _labels(adata: AnnData, key: str, names: list[str]) -> Indices:
-    """Index of each observation's class among the codes, -1 where it has none."""
-    params = adata.uns[key]["params"]
-    if "label_key" not in params:
-        raise DataError(
-            f"key={key!r} was made without labels, and codes without classes have no perturbagens"
-            " of their own to resample; fit sg.tl.svqvae(adata, label_key) to labelled data"
-        )
-    label_key = str(params["label_key"])
-    if label_key not in adata.obs:
-        raise DataError(
-            f"key={key!r} was fitted to obs[{label_key!r}], which is gone; put the column back"
-        )
-    return pd.Index(names).get_indexer(adata.obs[label_key].astype("string"))
+    if by not in adata.obs:
+        raise KeyError(unknown_name("by", by, adata.obs.columns))
+    return np.asarray(pd.factorize(adata.obs[by].astype(object), sort=True)[0], dtype=np.intp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +197,7 @@ def _units(adata: AnnData, unit: str | None, label: Indices) -> _Units:
         )
         unit = None
     n = adata.n_obs
-    value = np.full(n, -1) if unit is None else _column(adata, "unit", unit)
-    value = np.where(value < 0, value.max(initial=-1) + 1 + np.arange(n), value)
+    value = np.arange(n) if unit is None else units_of(adata, unit)
     known = np.flatnonzero(label >= 0)
     # A perturbagen with two classes is a unit of both.
     pairs = np.stack([label[known], value[known]], axis=1)

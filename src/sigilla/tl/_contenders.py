@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import softmax
 
 from sigilla.errors import DataError, unknown_name
 from sigilla.logging import logger
@@ -162,14 +163,12 @@ def _learn(task: Task, representation: str, label: Indices, n_classes: int) -> _
         progress=False,
     )
     asked = embed(model, task.asked)
-    probability = softmax(-asked["distances"]) if has_codes(representation) else None
+    probability = (
+        softmax(-asked["distances"].astype(np.float64), axis=1)
+        if has_codes(representation)
+        else None
+    )
     return _Space(embed(model, task.x)["latent"], asked["latent"], probability)
-
-
-def softmax(scores: NDArray[np.floating]) -> Floats:
-    """Probabilities of each row."""
-    exp = np.exp((scores - scores.max(axis=1, keepdims=True)).astype(np.float64))
-    return np.asarray(exp / exp.sum(axis=1, keepdims=True))
 
 
 def _classify(

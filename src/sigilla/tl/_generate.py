@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import anndata
@@ -10,7 +11,7 @@ import pandas as pd
 import torch
 
 from sigilla import get, keys
-from sigilla.batches import read_observations
+from sigilla.batches import read_as_fitted
 from sigilla.errors import DataError, require_count, unknown_name
 from sigilla.seed import generator
 
@@ -83,7 +84,8 @@ def generate(
     DataError
         The method has no codes and no nodes are given; the data it was fitted to are gone.
     ValueError
-        ``n`` below 1; nodes of a method with codes, or beyond its latent.
+        ``n`` below 1, ``spread`` below 0, an empty list of classes; nodes of a method with codes,
+        or beyond its latent.
 
     References
     ----------
@@ -103,6 +105,8 @@ def generate(
     """
     model = get.model(adata, key)
     require_count("n", n)
+    if not 0 <= spread < math.inf:
+        raise ValueError(f"spread={spread!r} must be a number, 0 or more")
     rng = generator(random_state)
     if nodes is not None:
         z = _clamped(
@@ -114,7 +118,10 @@ def generate(
             f"key={key!r} holds a {model.title}, which has no codes to sample from;"
             " give nodes={...}, see sg.get.signature_nodes"
         )
-    wanted = [classes] if isinstance(classes, str) else list(classes or model.classes)
+    chosen = model.classes if classes is None else classes
+    wanted = [chosen] if isinstance(chosen, str) else list(chosen)
+    if not wanted:
+        raise ValueError(f"classes={classes!r} names none; leave it out for all")
     for name in wanted:
         if name not in model.classes:
             raise KeyError(unknown_name("classes", name, model.classes))
@@ -188,7 +195,7 @@ def _within(
     adata, label = adata[known], label[known]
     size = np.bincount(label, minlength=len(model.classes))
     decoded = _decode(model, np.asarray(adata.obsm[keys.latent(key)]))
-    x = _fitted_to(adata, key, model)
+    x = read_as_fitted(adata, adata.uns[key])
     shown, total = (_about_class(v - prototypes[label], label, size) for v in (decoded, x))
     # The decoder may show a part of each deviation only: scaled, the rest is uncorrelated with it.
     square = np.square(shown).sum(dtype=np.float64)
@@ -203,18 +210,6 @@ def _within(
         factors = axes * s[:, None] / np.sqrt(n)
     noise = np.square(left[several]).sum(axis=0) / n - np.square(factors).sum(axis=0)
     return _Within(label, shown, factors, np.sqrt(np.maximum(noise, 0)))
-
-
-def _fitted_to(adata: anndata.AnnData, key: str, model: Model) -> Floats:
-    params = adata.uns[key]["params"]
-    seen = read_observations(adata, layer=params.get("layer"), use_rep=params.get("use_rep"))
-    columns = pd.Index(seen.names).get_indexer(list(model.var_names))
-    if (columns < 0).any():
-        raise DataError(
-            f"key={key!r} was fitted to {len(columns)} genes, of which {(columns < 0).sum()} are"
-            " gone; sample from the AnnData that the model was fitted to"
-        )
-    return seen.x[:, columns]
 
 
 def _about_class(x: Floats, label: Indices, size: Indices) -> Floats:
