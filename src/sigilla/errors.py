@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-# What missing values turn into when they are written as text; no class is called that.
-UNLABELLED_TEXTS = frozenset({"", "nan", "NaN", "None", "<NA>"})
-
-
 def listed(values: Iterable[object], limit: int = 8) -> str:
     """'a', 'b', 'c' and 4 more: a list short enough to read in a traceback.
 

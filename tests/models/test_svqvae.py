@@ -43,8 +43,11 @@ class HandWorked:
             SVQVAEConfig.published(n_latent=2, **options), n_features=2, classes=["a", "b"]
         )
         self.model.encoder = torch.nn.Identity()
-        self.model.decoder = torch.nn.Identity()
+        self.model.decoder = torch.nn.Sequential(torch.nn.Linear(2, 2))
         with torch.no_grad():
+            # A decoder that changes nothing, of the kind that the published one is.
+            self.model.decoder[0].weight.copy_(torch.eye(2))
+            self.model.decoder[0].bias.zero_()
             self.model.codes.copy_(torch.tensor([[3.0, 0.0], [1.0, 1.0]]))
         self.x = torch.tensor([[1.0, 0.0]], requires_grad=True)
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sigilla.errors import UNLABELLED_TEXTS, DataError, listed, unknown_name
+from sigilla.errors import DataError, listed, unknown_name
+from sigilla.labels import UNLABELLED_TEXTS
 from sigilla.logging import logger
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from sigilla import keys
-from sigilla.errors import UNLABELLED_TEXTS, DataError, unknown_name
+from sigilla.errors import DataError, unknown_name
+from sigilla.labels import as_text
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -65,7 +66,7 @@ def signature_nodes(
     if label_key not in adata.obs:
         raise KeyError(unknown_name("label_key", label_key, adata.obs.columns))
     label = adata.obs[label_key]
-    label = label.mask(label.astype("string").isin(UNLABELLED_TEXTS))
+    label = label.mask(as_text(label).isna())
     if not label.notna().any():
         raise DataError(f"label_key={label_key!r} has no label in {adata.n_obs} observations")
     latent = pd.DataFrame(np.asarray(adata.obsm[where], dtype=np.float64), index=adata.obs_names)

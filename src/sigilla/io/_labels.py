@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sigilla.errors import UNLABELLED_TEXTS, DataError, FileError, listed
+from sigilla.errors import DataError, FileError, listed
 from sigilla.io._release_tables import NULLS, open_maybe_packed, read_text_table
+from sigilla.labels import UNLABELLED_TEXTS
 from sigilla.logging import logger
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from sigilla.nn import (
     pull,
     squared_distances,
     squared_error,
-    straight_through,
     straight_through_linear,
 )
 
@@ -217,10 +216,7 @@ class SVQVAE(_base.Model):
 
     def _decoded_through(self, z: Tensor, target: Tensor) -> Tensor:
         """The published decoder on the label's code, with a gradient for the latent."""
-        if not isinstance(self.decoder, nn.Sequential):
-            other: Tensor = self.decoder(straight_through(z, self.codes[target]))
-            return other
-        linear, *rest = self.decoder
+        linear, *rest = self.decoder.children()
         weight, bias = linear.parameters()
         decoded = straight_through_linear(z, self.codes, target, weight, bias)
         for layer in rest:

@@ -10,6 +10,7 @@ import pandas as pd
 
 import sigilla
 from sigilla.errors import unknown_name
+from sigilla.labels import as_text
 from sigilla.report._held_out import MIN_SIZE
 from sigilla.report._inputs import DataSet, File, folder_name
 
@@ -129,7 +130,7 @@ def _label(adata: AnnData, request: Request) -> tuple[pd.Series, str]:
         name = str(stored)
     if name not in adata.obs:
         raise KeyError(unknown_name("label_key", name, adata.obs.columns))
-    return adata.obs[name].astype("string").replace("", pd.NA), ""
+    return as_text(adata.obs[name]), ""
 
 
 def _too_little(label: pd.Series, n_values: int) -> str:

@@ -163,11 +163,9 @@ def _learn(task: Task, representation: str, label: Indices, n_classes: int) -> _
         progress=False,
     )
     asked = embed(model, task.asked)
-    probability = (
-        softmax(-asked["distances"].astype(np.float64), axis=1)
-        if has_codes(representation)
-        else None
-    )
+    probability = None
+    if has_codes(representation):
+        probability = softmax(-asked["distances"].astype(np.float64), axis=1)
     return _Space(embed(model, task.x)["latent"], asked["latent"], probability)
 
 

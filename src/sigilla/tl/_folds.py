@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla.errors import DataError, unknown_name
+from sigilla.labels import as_text
 from sigilla.seed import generator
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ def units_of(adata: AnnData, unit: str) -> Indices:
     """
     if unit not in adata.obs:
         raise KeyError(unknown_name("unit", unit, adata.obs.columns))
-    column = adata.obs[unit].astype("string").replace("", pd.NA)
-    codes = np.asarray(pd.factorize(column, sort=True)[0], dtype=np.intp)
+    codes = np.asarray(pd.factorize(as_text(adata.obs[unit]), sort=True)[0], dtype=np.intp)
     alone = codes < 0
     codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
     return codes
