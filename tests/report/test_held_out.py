@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import sigilla as sg
-from sigilla.report._held_out import _folds, _nearest_mean, _shrinkage_lda, _wilson, held_out
+from sigilla.report._held_out import _folds, _nearest_mean, _share, _shrinkage_lda, held_out
 
 
 def blobs(sizes, *, distance, genes=10, seed=0):
@@ -115,4 +115,4 @@ def test_shrinkage_lda_bears_a_class_of_one():
     [(8, 10, 0.4902, 0.9433), (0, 10, 0, 0.2775), (10, 10, 0.7225, 1)],
 )
 def test_intervals_are_wilsons(right, n, low, high):
-    np.testing.assert_allclose(_wilson(right, n), (right / n, low, high), atol=1e-4)
+    np.testing.assert_allclose(_share(right, n), (right / n, low, high), atol=1e-4)
