@@ -13,12 +13,12 @@ from sigilla.report._pairs import Pairs, pairs, sentences
 ROW = {"corrected": 0.9, "low": 0.5, "high": 1.0, "n_a": 3, "n_b": 4, "r_means": 0.6}
 
 
-def made(qvalues, *, r=0.8, sizes=(3, 4, 2), means=0, **params):
+def made(qvalues, *, chance=(0.5, 0.5, 0.5), r=0.8, sizes=(3, 4, 2), means=0, **params):
     """Pairs of three classes; NaN is a pair that could not be tested."""
     names = [("a", "b"), ("a", "c"), ("b", "c")]
     rows = [
-        {"class_a": x, "class_b": y, "r": r, **ROW, "pvalue": q / 3, "qvalue": q}
-        for (x, y), q in zip(names, qvalues, strict=True)
+        {"class_a": x, "class_b": y, "r": r, **ROW, "pvalue": q / 3, "qvalue": q, "qvalue_perm": c}
+        for (x, y), q, c in zip(names, qvalues, chance, strict=True)
     ]
     table = pd.DataFrame(rows)
     table["significant"] = table["qvalue"] <= 0.05
@@ -37,6 +37,7 @@ def test_one_significant_pair_is_named_with_its_interval():
     assert "a and b (r = 0.80, without noise 0.90, 95 % interval 0.50 to 1.00)." in said
     assert "class means, without the code book, give 2 significant pairs" in said
     assert "1 further pair could not be tested" in said
+    assert "None of them is more alike than groups of perturbagens that chance puts" in said
     assert "oppose" not in said
 
 
@@ -44,8 +45,16 @@ def test_several_pairs_are_counted_and_opposition_is_explained():
     said = plain(made([0.01, 0.05, 0.2], r=-0.8))
     assert "2 of 3 pairs" in said
     assert "are significantly correlated" in said
-    assert "oppose each other more where r is negative" in said
+    assert "alike (or opposed, where r is negative) too" in said
     assert "give none" in said
+
+
+def test_pairs_that_stand_out_from_chance_are_told_from_those_that_do_not():
+    said = plain(made([0.01, 0.02, 0.2], chance=(0.04, 0.3, 0.04)))
+    assert "1 of them is also more alike than groups of perturbagens" in said
+    assert "puts together: a and b. The others may share no more than" in said
+    said = plain(made([0.01, 0.02, 0.2], chance=(0.04, 0.05, 0.4)))
+    assert "All of them are also more alike" in said
 
 
 def test_where_nothing_is_significant_the_page_says_why():
@@ -106,7 +115,7 @@ def test_statistics_are_those_of_get_and_rows_keep_their_order(fitted):
     found = pairs(fitted, "svqvae", "genes", {"F01a": "F01b"})
     shared = ["class_a", "class_b", "n_a", "n_b"]
     pd.testing.assert_frame_equal(found.table[shared], stats[shared])
-    numbers = ["r", "corrected", "low", "high", "pvalue", "qvalue", "r_means"]
+    numbers = ["r", "corrected", "low", "high", "pvalue", "qvalue", "qvalue_perm", "r_means"]
     np.testing.assert_allclose(found.table[numbers], stats[numbers], rtol=1e-5)
     assert found.table["significant"].tolist() == (stats["qvalue"] <= 0.05).tolist()
     shown = pair_table(found)

@@ -37,7 +37,8 @@ class ClassCorrelation:
     """Classes x classes each; NaN where a class has too few units to say.
 
     ``r`` is the correlation of the profiles as they are, ``corrected`` that of the noise-free
-    profiles, ``low`` and ``high`` its interval, ``pvalue`` and ``qvalue`` of a correlation of 0.
+    profiles, ``low`` and ``high`` its interval. ``pvalue`` and ``qvalue`` ask whether it is 0,
+    ``pvalue_perm`` and ``qvalue_perm`` whether groups of units dealt by chance are as alike.
     """
 
     r: Floats
@@ -46,6 +47,8 @@ class ClassCorrelation:
     high: Floats
     pvalue: Floats
     qvalue: Floats
+    pvalue_perm: Floats
+    qvalue_perm: Floats
 
 
 def class_correlation(
@@ -72,17 +75,19 @@ def class_correlation(
         \rho_{ab} = H_{ab} / \sqrt{H_{aa} H_{bb}}
 
     where the profiles :math:`P` hold the share :math:`A` of each class mean. The interval holds
-    every :math:`\rho` at which :math:`H_{ab} - \rho \sqrt{H_{aa} H_{bb}}` is no further from 0
-    than Student's t allows (Fieller 1954): its standard error is that of ``n_boot`` draws of units
-    within their classes, moderated (Smyth 2004): what two or three units say of their variance is
-    drawn towards what those of all other classes say, and gains their degrees of freedom as far as
-    classes agree. Where a class's signal is no stronger than its noise, the far end of the
-    interval is -1 or 1, or both are.
+    every :math:`\rho` at which :math:`r - \rho \sqrt{H_{aa} H_{bb}} / |p_a| |p_b|` is no further
+    from 0 than Student's t allows (Fieller 1954): its standard error is that of ``n_boot`` draws of
+    units within their classes, moderated (Smyth 2004): what two or three units say of their
+    variance is drawn towards what those of all other classes say, and gains their degrees of
+    freedom as far as classes agree. Both classes of a pair bring the product of their noise; it is
+    counted once. Where a class's signal is no stronger than its noise, the far end of the interval
+    is -1 or 1, or both are.
 
-    The p-value is the larger of two. Student's t of :math:`H_{ab}` asks whether the correlation is
-    0. The second asks whether the classes are more alike than groups of units drawn by chance,
-    which what all units share makes alike too: it ranks that t among those of ``n_perm``
-    permutations of the units among the classes, in pairs of classes of about the same sizes.
+    There are two tests, each with its false discovery rate over all pairs. Student's t of
+    :math:`H_{ab}` asks whether the correlation is 0 (``pvalue``). The other asks more: whether the
+    classes are more alike than groups of units that chance put together, which what all units
+    share makes alike too. It ranks that t among those of ``n_perm`` permutations of the units
+    among the classes, in pairs of classes of about the same sizes (``pvalue_perm``).
 
     Parameters
     ----------
@@ -142,28 +147,33 @@ def class_correlation(
     share = np.eye(k) if mixing is None else np.asarray(mixing, dtype=np.float64)
     deviation = x - means[index]
     energy = np.square(deviation).sum(axis=1) @ member
-    noise = _noise(energy, n)
     product = p @ p.T
+    seen = Units(n, member, deviation @ p.T, energy, product)
+    noise = seen.noise
     signal = product - (share * noise) @ share.T
     rng = np.random.default_rng(random_state)
 
-    seen = Units(n, member, deviation @ p.T)
-    statistic = _studentised(signal, moderated(seen, energy))
-    null = np.stack(list(_permuted(x, member, n_perm, rng)))
-    pvalue = np.fmax(statistic, _rank_among(statistic, null, _similar_sizes(n)))
+    alike = _alike(deviation, member, energy)
+    twice = _twice(alike, noise, np.square(share) @ noise)
+    pvalue = _studentised(signal, moderated(seen, twice))
+    null = np.stack(list(_permuted(x, member, alike, n_perm, rng)))
+    chance = _rank_among(pvalue, null, _similar_sizes(n))
+
     ranks = method == "spearman"
     numerator, reach, moments = resampled(seen, p, deviation, signal, n_boot, rng, ranks=ranks)
-    varied = moderated(seen, energy, signal)
+    varied = moderated(seen, twice, strength=False)
     with np.errstate(divide="ignore", invalid="ignore"):
-        wider = varied.pair / (seen.variance + seen.variance.T)
-    critical = t.ppf((1 + level) / 2, varied.pair_freedom) * np.sqrt(wider)
-    low, high = fieller(numerator, reach, *moments, critical=critical)
-    with np.errstate(divide="ignore", invalid="ignore"):
+        plain = seen.variance(seen.turning)
+        wider = np.sqrt(varied.pair / (plain + plain.T))
         corrected = np.clip(np.where(reach > 0, numerator / reach, np.nan), -1, 1)
+    critical = t.ppf((1 + level) / 2, varied.pair_freedom) * wider
+    low, high = fieller(numerator, reach, *moments, critical=critical)
     r = cosine(ranked(p) if ranks else p)
-    for values, own in ((r, 1), (corrected, 1), (low, np.nan), (high, np.nan), (pvalue, np.nan)):
+    for values, own in ((r, 1), (corrected, 1), (low, np.nan), (high, np.nan)):
         np.fill_diagonal(values, own)
-    return ClassCorrelation(r, corrected, low, high, pvalue, _fdr(pvalue))
+    for values in (pvalue, chance):
+        np.fill_diagonal(values, np.nan)
+    return ClassCorrelation(r, corrected, low, high, pvalue, _fdr(pvalue), chance, _fdr(chance))
 
 
 # -- what the data say -------------------------------------------------------------------------
@@ -195,22 +205,34 @@ def _checked(
     return x, index, shape
 
 
-def _noise(squares: Floats, n: Floats) -> Floats:
-    """Squared length of the noise in each class mean; a lone unit's is that of units in general."""
-    freedom = np.maximum(n - 1, 0)
-    pooled = squares.sum() / max(freedom.sum(), 1)
-    own = np.where(freedom > 0, squares / np.maximum(freedom, 1), pooled)
-    return np.asarray(np.where(n > 0, own / np.maximum(n, 1), 0))
+def _alike(deviation: Floats, member: Floats, energy: Floats) -> float:
+    """Mean squared cosine of two deviations of different classes; 1 over their dimension."""
+
+    def squares(rows: Floats) -> float:
+        wide = len(rows) < rows.shape[1]
+        return float(np.square(rows @ rows.T if wide else rows.T @ rows).sum())
+
+    within = sum(squares(deviation[one > 0]) for one in member.T)
+    lengths = energy.sum() ** 2 - np.square(energy).sum()
+    return (squares(deviation) - within) / lengths if lengths > 0 else 0.0
+
+
+def _twice(alike: float, noise: Floats, mixed: Floats) -> Floats:
+    """Variance of the product of the noise of two profiles, of which each is a mix of means."""
+    products = alike * np.outer(noise, mixed)
+    return np.asarray((products + products.T) / 2)
 
 
 def _studentised(signal: Floats, varied: Moderated) -> Floats:
-    """Two-sided p-value of Student's t for each pair, before permutations correct it."""
+    """Two-sided p-value of Student's t for each pair."""
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = np.abs(signal) / np.sqrt(varied.pair)
         return np.asarray(2 * t.sf(statistic, varied.pair_freedom))
 
 
-def _permuted(x: Floats, member: Floats, n_perm: int, rng: np.random.Generator) -> Iterator[Floats]:
+def _permuted(
+    x: Floats, member: Floats, alike: float, n_perm: int, rng: np.random.Generator
+) -> Iterator[Floats]:
     """The same p-values for the means of units that are dealt out to the classes anew."""
     length = np.square(x).sum(axis=1)
     n = member.sum(axis=0)
@@ -224,8 +246,10 @@ def _permuted(x: Floats, member: Floats, n_perm: int, rng: np.random.Generator) 
         product = with_units @ mean.T
         along = with_units.T - dealt @ product
         squares = length @ dealt - n * np.diag(product)
-        signal = product - np.diag(_noise(squares, n))
-        yield _studentised(signal, moderated(Units(n, dealt, along), squares))
+        seen = Units(n, dealt, along, squares, product)
+        noise = seen.noise
+        signal = product - np.diag(noise)
+        yield _studentised(signal, moderated(seen, _twice(alike, noise, noise)))
 
 
 def _similar_sizes(n: Floats) -> NDArray[np.intp]:

@@ -21,92 +21,108 @@ if TYPE_CHECKING:
 class Units:
     """Units (perturbagens) about their class: all that resampling them can change.
 
-    Numbers per class: ``n``. Units x classes: ``member``, 1 in the own class, and ``along``, the
-    products of a unit's deviation from its class with every class's profile.
+    Per class: ``n`` and ``energy``, the summed squared lengths of its units' deviations from their
+    mean. Units x classes: ``member``, 1 in the own class, and ``along``, the products of a unit's
+    deviation with every class's profile. Classes x classes: ``product`` of the profiles.
     """
 
     n: Floats
     member: Floats
     along: Floats
+    energy: Floats
+    product: Floats
 
     @property
-    def pairs(self) -> Floats:
-        """``n (n - 1)``: turns a sum of squared deviations into the variance of a mean."""
-        return np.where(self.n > 1, self.n * (self.n - 1), np.nan)
+    def noise(self) -> Floats:
+        """Squared length of the noise in each class mean; a lone unit's is that of all units."""
+        freedom = np.maximum(self.n - 1, 0)
+        pooled = self.energy.sum() / max(freedom.sum(), 1)
+        own = np.where(freedom > 0, self.energy / np.maximum(freedom, 1), pooled)
+        return np.asarray(np.where(self.n > 0, own / np.maximum(self.n, 1), 0))
 
     @property
-    def variance(self) -> Floats:
+    def turning(self) -> Floats:
+        """``along`` without the part of a deviation that follows the own class's profile.
+
+        That a unit acts more or less strongly than its class makes the profile longer or shorter
+        and turns it nowhere.
+        """
+        own = self.member.argmax(axis=1)
+        length = np.diag(self.product)[own]
+        strength = self.along[np.arange(len(own)), own] / np.where(length > 0, length, 1)
+        return np.asarray(self.along - strength[:, None] * self.product[own])
+
+    def variance(self, along: Floats) -> Floats:
         """[a, b]: variance of <profile a, profile b> that the units of class a bring."""
-        return np.asarray((self.member.T @ np.square(self.along)) / self.pairs[:, None])
+        pairs = np.where(self.n > 1, self.n * (self.n - 1), np.nan)
+        return np.asarray((self.member.T @ np.square(along)) / pairs[:, None])
 
 
 @dataclass(frozen=True, slots=True)
 class Moderated:
-    """Variance of <profile a, profile b> that the units of class a bring, and its freedom."""
+    """Variance of <profile a, profile b> that the units of class a bring, and its freedom.
+
+    The product of the noise of both is in what either class brings: ``twice`` is its variance.
+    """
 
     variance: Floats
     freedom: Floats
+    twice: Floats
 
     @property
     def pair(self) -> Floats:
-        """Variance of a pair's product: both classes bring their own."""
-        return np.asarray(self.variance + self.variance.T)
+        """Variance of a pair's product."""
+        both = self.variance + self.variance.T
+        return np.asarray(both - np.minimum(self.twice, both / 2))
 
     @property
     def pair_freedom(self) -> Floats:
         """Degrees of freedom of that sum (Welch 1947, Satterthwaite)."""
         with np.errstate(divide="ignore", invalid="ignore"):
             spent = np.square(self.variance) / self.freedom
-            return np.asarray(np.square(self.pair) / (spent + spent.T))
+            return np.asarray(np.square(self.variance + self.variance.T) / (spent + spent.T))
 
 
-def moderated(units: Units, energy: Floats, signal: Floats | None = None) -> Moderated:
+def moderated(units: Units, twice: Floats, *, strength: bool = True) -> Moderated:
     """Variances of few units, drawn towards what the other classes' units say (Smyth 2004).
 
     Two or three units often look free of variance by chance. How much a class varies in all
-    (``energy``, the summed squared lengths of its units' deviations) is known far better than how
-    much it varies along one profile, and along which profiles units vary is known from the other
-    classes. The product of both is the prior, worth as many degrees of freedom as it proves right.
+    (``energy``) is known far better than how much it varies along one profile, and along which
+    profiles units vary is known from the other classes. The product of both is the prior, worth as
+    many degrees of freedom as it proves right.
 
-    With ``signal``, the products of the profiles, it also counts that units act more or less
-    strongly, which makes them vary along their own profile and those related to it. For a test of
-    unrelated profiles that is of no matter.
+    Classes lend each other nothing of how much the strength of their units varies: it is their
+    own, or not counted at all where ``strength`` is false.
     """
     own = np.maximum(units.n - 1, 0)
-    sums = units.member.T @ np.square(units.along)
+    turning = units.turning
+    sums = units.member.T @ np.square(turning)
     with np.errstate(divide="ignore", invalid="ignore"):
-        seen = sums / own[:, None]
-        prior, worth = _prior(sums, own, energy, signal)
-        known = (worth > 0) & (own[:, None] > 0) & (prior > 0) & (seen > 0)
-        surprise = np.log(seen / prior) + _bias(worth) - _bias(own[:, None])
+        prior, worth = _prior(sums, own, units.energy)
+        known = (worth > 0) & (own[:, None] > 0) & (prior > 0) & (sums > 0)
+        surprise = np.log(sums / own[:, None] / prior) + _bias(worth) - _bias(own[:, None])
         expected = polygamma(1, worth / 2) + polygamma(1, own[:, None] / 2)
         excess = (np.square(surprise) - expected)[known].mean() if known.any() else np.inf
         # polygamma(1, x) = excess / 2, inverted up to the second order
         right = np.inf if excess <= 0 else (1 + np.sqrt(1 + 2 * excess)) / excess
         weight = np.where(known, np.minimum(right, worth), 0)
         freedom = weight + own[:, None]
-        variance = (np.where(known, weight * prior, 0) + sums) / freedom
-    return Moderated(variance / np.where(units.n > 1, units.n, np.nan)[:, None], freedom)
+        seen = units.member.T @ np.square(units.along) if strength else sums
+        variance = (np.where(known, weight * prior, 0) + seen) / freedom
+    return Moderated(variance / np.where(units.n > 1, units.n, np.nan)[:, None], freedom, twice)
 
 
-def _prior(
-    sums: Floats, own: Floats, energy: Floats, signal: Floats | None
-) -> tuple[Floats, Floats]:
+def _prior(sums: Floats, own: Floats, energy: Floats) -> tuple[Floats, Floats]:
     """[a, b]: variance of a unit of class a along profile b, by all other classes; its freedom.
 
-    A class is no judge of the direction of its own profile, along which it varies more.
+    A class is no judge of the direction of its own profile.
     """
     level = np.where(own > 0, energy / own, 0)
     counted = np.where(level > 0, own, 0)
     apart = 1 - np.eye(len(own))
     share = np.where(level > 0, 1 / level, 0)[:, None] * sums * apart
     worth = np.maximum(counted.sum() - counted[:, None] - counted, 0) * apart
-    prior = level[:, None] * (share.sum(axis=0) - share) / worth
-    if signal is not None:
-        plain = level * share.sum(axis=0) / (counted.sum() - counted)
-        lent = np.nansum((np.diag(sums) - own * plain)[counted > 0])
-        prior += max(lent / (counted * np.square(np.diag(signal))).sum(), 0) * np.square(signal)
-    return prior, worth
+    return level[:, None] * (share.sum(axis=0) - share) / worth, worth
 
 
 def _bias(freedom: Floats) -> Floats:
@@ -124,34 +140,36 @@ def resampled(
     *,
     ranks: bool,
 ) -> tuple[Floats, Floats, tuple[Floats, Floats, Floats]]:
-    """Numerator and denominator of the corrected correlation; variances and covariance of both.
+    """Correlation as it is, what noise leaves of a correlation of 1; variances and covariance.
 
     A draw moves a profile by the mean deviation of the drawn units. To first order its product
-    with another profile moves by ``along``: also for codes, which follow their class mean within
-    the space that all codes span, where every profile lies (the tangent of low-rank matrices).
+    with another profile moves by ``along``, and the correlation of both by ``turning``: also for
+    codes, which follow their class mean within the space that all codes span, where every profile
+    lies (the tangent of low-rank matrices).
     """
-    own = np.maximum(np.diag(signal), 0)
-    length = np.square(profiles).sum(axis=1)
-    norm = own / np.where(length > 0, length, 1) if ranks else own
-    numerator = cosine(ranked(profiles)) if ranks else signal
-    reach = np.sqrt(np.outer(norm, norm))
-    # d sqrt(norm_a norm_b) = reach / 2 (d norm_a / norm_a + d norm_b / norm_b)
+    own, length = np.maximum(np.diag(signal), 0), np.diag(units.product)
+    scale = np.where(length > 0, np.sqrt(length), 1)
+    numerator = cosine(ranked(profiles)) if ranks else signal / np.outer(scale, scale)
+    reach = np.sqrt(np.outer(own, own)) / np.outer(scale, scale)
+    # d log(reach) = (d log(own_a / length_a) + d log(own_b / length_b)) / 2, d own = d length
     with np.errstate(divide="ignore", invalid="ignore"):
-        gain = np.where(own > 0, 1 / own - (1 / length if ranks else 0), 0)
+        gain = np.where(own > 0, 1 / own - 1 / length, 0)
+    strength = np.sum(units.along * units.member, axis=1)
+    turning = units.turning / scale
     total = np.zeros((5, *signal.shape))
     for weights in _draws(units, n_boot, rng):
-        along = weights @ units.along
         if ranks:
             moved = cosine(ranked(profiles + weights @ deviation)) - numerator
         else:
-            moved = along + along.T
-        change = gain * np.diag(along)
+            turned = (weights @ turning) / scale[:, None]
+            moved = turned + turned.T
+        change = gain * (weights @ strength)
         stretched = reach * (change[:, None] + change)
         total += (moved, stretched, moved * moved, moved * stretched, stretched * stretched)
     total /= n_boot
     # The centre of linear draws is known to be 0; that of ranks is not.
     centre = total[0] if ranks else np.zeros_like(signal)
-    unknown = np.isnan(units.pairs)
+    unknown = units.n < 2
     variances = total[2] - centre**2, total[3] - centre * total[1], total[4]
     for part in variances:
         part[unknown] = part[:, unknown] = np.nan

@@ -90,6 +90,7 @@ def _columns(found: Pairs) -> list[Column]:
         Column("high", "to", signed),
         Column("pvalue", "p", pvalue, down=False),
         Column("qvalue", "q", pvalue, down=False),
+        Column("qvalue_perm", "q of chance", pvalue, down=False),
         Column("n_a", "n, first", whole),
         Column("n_b", "n, second", whole),
         Column("r_means", "r of means", signed),
@@ -131,7 +132,8 @@ def _method(found: Pairs) -> str:
     permutations = count(int(params["n_perm"]), "permutation")
     words = [
         f"intervals from {draws} of {unit}s within their classes, by Fieller's method",
-        f"p from Student's t and {permutations} of {unit}s among the classes",
+        "p from Student's t",
+        f"q of chance from {permutations} of {unit}s among the classes",
         "q after Benjamini and Hochberg",
         f"seed {params['random_state']}",
     ]

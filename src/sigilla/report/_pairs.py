@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FDR = 0.05
 _NAMED = 4
-_TESTED = ("corrected", "low", "high", "pvalue", "qvalue", "n_a", "n_b", "r_means")
+_TESTED = ("corrected", "low", "high", "pvalue", "qvalue", "qvalue_perm", "n_a", "n_b", "r_means")
 # Digits that are kept: the table in the page and the file beside it hold the same numbers.
 _DIGITS = 6
 
@@ -118,21 +118,41 @@ def _significant(found: Pairs, significant: pd.DataFrame, n_tested: int) -> list
     return [
         (
             f"{n:,} of {count(n_tested, 'pair')} of classes that could be tested "
-            f"{'is' if n == 1 else 'are'} significantly correlated at a false discovery rate of "
+            f"{_is(n)} significantly correlated at a false discovery rate of "
             f"{percent(FDR)}: {which}{'; '.join(shown)}."
         ),
         (
-            f"Significant means: {found.unit}s of the two classes share more of their profile "
-            f"than groups of {found.unit}s drawn by chance do{_opposed(significant)}, so that "
-            "others of the same classes should show it again. About one in twenty such pairs may "
-            "be a false alarm."
+            f"Significant means: other {found.unit}s of the same classes should be alike"
+            f"{_opposed(significant)} too. About one in twenty such pairs may be a false alarm."
         ),
+        _beyond_chance(found, significant),
         _beside_means(found),
     ]
 
 
 def _opposed(significant: pd.DataFrame) -> str:
-    return ", or oppose each other more where r is negative" if any(significant["r"] < 0) else ""
+    return " (or opposed, where r is negative)" if any(significant["r"] < 0) else ""
+
+
+def _beyond_chance(found: Pairs, significant: pd.DataFrame) -> str:
+    """What is left once everything that all perturbagens share is taken for granted."""
+    beyond = significant[significant["qvalue_perm"] <= FDR]
+    asked = f"more alike than groups of {found.unit}s that chance puts together"
+    rest = (
+        f"may share no more than what many {found.unit}s of this data set do, such as a common "
+        "response to treatment"
+    )
+    if beyond.empty:
+        return f"None of them is {asked}: they {rest}."
+    shown = [f"{name(a)} and {name(b)}" for a, b in beyond[["class_a", "class_b"]].to_numpy()]
+    which = "; ".join(shown[:_NAMED]) + ("; and others" if len(shown) > _NAMED else "")
+    if len(beyond) == len(significant):
+        return f"All of them are also {asked}."
+    return f"{len(beyond):,} of them {_is(len(beyond))} also {asked}: {which}. The others {rest}."
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 def _pair(found: Pairs, row: Mapping[str, Any]) -> str:

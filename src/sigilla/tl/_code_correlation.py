@@ -62,7 +62,7 @@ def code_correlation(
     key
         Name of the result.
     n_boot, n_perm
-        Draws for the intervals, permutations for the p-values; 1 or more.
+        Draws for the intervals, permutations for ``pvalue_perm``; 1 or more.
     method
         ``"pearson"``, ``"spearman"`` or ``"cosine"``.
     space
@@ -90,7 +90,8 @@ def code_correlation(
 
     ``uns[key]['code_correlation_stats']``
         Arrays, classes x classes in code order: ``r`` (of the codes as they are), ``corrected``
-        (for the noise of few perturbagens), ``low``, ``high``, ``pvalue``, ``qvalue``;
+        (for the noise of few perturbagens), ``low``, ``high``; ``pvalue``, ``qvalue`` (is it 0?),
+        ``pvalue_perm``, ``qvalue_perm`` (do perturbagens dealt to classes by chance reach it?);
         ``means``, the same of the class means; ``n_units`` per class; ``params``. NaN where a
         class has fewer than two perturbagens; the log names it.
 
