@@ -14,7 +14,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 import sigilla as sg
-from sigilla.errors import FileError
+from sigilla.errors import DataError, FileError
 
 mpl.use("Agg")
 
@@ -259,3 +259,57 @@ def test_significant_arrows_have_a_star(tested):
     (star,) = starred(sg.pl.code_graph(tested))
     assert star.get_text() == f"{1 - nearest.loc[0, 'distance']:.2f}*"
     assert not starred(sg.pl.code_graph(tested, fdr=None))
+
+
+def pairs_of_four(qvalues, chance):
+    """Six pairs of four classes in the order of the upper triangle."""
+    upper = np.triu_indices(4, 1)
+
+    def square(values):
+        full = np.full((4, 4), np.nan)
+        full[upper] = values
+        return np.where(np.isnan(full), full.T, full)
+
+    q = np.array(qvalues)
+    found = {"r": 0.5 + 0 * q, "corrected": 0.6 + 0 * q, "low": 0.2 + 0 * q, "high": 0.9 + 0 * q}
+    found |= {"pvalue": q / 2, "qvalue": q, "pvalue_perm": q, "qvalue_perm": np.array(chance)}
+    return {name: square(values) for name, values in found.items()}
+
+
+@pytest.fixture
+def with_intervals(coded):
+    adata = coded(np.random.default_rng(0).normal(size=(4, 9)), ["a", "b", "c", "<d>$"])
+    found = pairs_of_four([0.2, 0.01, np.nan, 0.03, np.nan, 0.04], [0.1, 0.02, 1, 0.3, 1, 0.9])
+    stats = found | {"means": found, "n_units": np.full(4, 3), "params": {"space": "genes"}}
+    adata.uns["svqvae"]["code_correlation_stats"] = stats
+    return adata
+
+
+def test_intervals_stand_in_the_order_of_certainty_without_untested_pairs(with_intervals):
+    ax = sg.pl.code_intervals(with_intervals)
+    dash = "  \N{EN DASH}  "
+    names = [t.get_text() for t in ax.get_yticklabels()]
+    assert names == [f"a{dash}c", f"b{dash}c", f"c{dash}<d>$", f"a{dash}b"]
+    assert len(sg.pl.code_intervals(with_intervals, n=2).get_yticklabels()) == 2
+
+
+def test_intervals_fill_what_is_significant_and_mark_what_stands_out_from_chance(with_intervals):
+    ax = sg.pl.code_intervals(with_intervals)
+    shown = {
+        (line.get_marker(), line.get_markerfacecolor() == "white"): line.get_ydata().tolist()
+        for line in ax.lines
+        if line.get_color() == "#4477AA"
+    }
+    assert shown == {("D", False): [0], ("o", False): [1, 2], ("o", True): [3]}
+    (codes,) = [c for c in ax.collections if c.get_label() == "codes"]
+    assert codes.get_segments()[0].tolist() == [[0.2, 0], [0.9, 0]]
+
+
+def test_intervals_need_a_pair_that_was_tested(adata, with_intervals):
+    with pytest.raises(DataError, match=r"sg\.tl\.code_correlation"):
+        sg.pl.code_intervals(adata)
+    with pytest.raises(ValueError, match="n=0"):
+        sg.pl.code_intervals(with_intervals, n=0)
+    with_intervals.uns["svqvae"]["code_correlation_stats"]["qvalue"][...] = np.nan
+    with pytest.raises(DataError, match="two perturbagens"):
+        sg.pl.code_intervals(with_intervals)

@@ -9,6 +9,7 @@ from sigilla.pl._graph import code_graph
 from sigilla.pl._heatmap import code_heatmap
 from sigilla.pl._history import history
 from sigilla.pl._influential import influential_features
+from sigilla.pl._intervals import code_intervals
 from sigilla.pl._nodes import signature_nodes
 from sigilla.pl._prototypes import prototypes
 from sigilla.pl._quality import class_quality
@@ -18,6 +19,7 @@ __all__ = [
     "class_quality",
     "code_graph",
     "code_heatmap",
+    "code_intervals",
     "confusion",
     "gene_sets",
     "history",

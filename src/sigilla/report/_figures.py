@@ -55,6 +55,12 @@ def pictures(adata: AnnData, key: str, facts: Facts) -> dict[str, Picture]:
             "holds the same pairs.",
         ),
     }
+    if facts.pairs.n_tested:
+        found["intervals"] = _picture(
+            lambda: pl.code_intervals(adata, key),
+            "Correlation and interval of the surest pairs of classes, of codes and of class means; "
+            "the table of pairs and pairs.csv hold the numbers.",
+        )
     if facts.genes is not None:
         found["genes"] = _picture(
             lambda: pl.prototypes(adata, key),

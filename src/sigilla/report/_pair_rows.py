@@ -75,7 +75,7 @@ def pair_table(found: Pairs) -> PairTable:
         columns=columns,
         rows=rows,
         choices=[*choices, ("", f"all pairs ({len(rows):,})")] if len(rows) > _FEW else [],
-        n_tested=int(table["qvalue"].notna().sum()) if found.tested else 0,
+        n_tested=found.n_tested,
         n_significant=int(table["significant"].sum()) if found.tested else 0,
         method=_method(found) if found.tested else "",
     )

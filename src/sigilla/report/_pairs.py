@@ -38,6 +38,11 @@ class Pairs:
         return "pvalue" in self.table
 
     @property
+    def n_tested(self) -> int:
+        """Pairs that have a p-value."""
+        return int(self.table["qvalue"].notna().sum()) if self.tested else 0
+
+    @property
     def unit(self) -> str:
         """What was resampled."""
         return "perturbagen" if "unit" in self.params else "signature"
