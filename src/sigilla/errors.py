@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,32 @@ def require_between(argument: str, value: object, low: float, high: float) -> No
     """
     if not isinstance(value, Real) or not low < value < high:
         raise ValueError(f"{argument}={value!r} must be a number between {low:g} and {high:g}")
+
+
+def require_not_negative(argument: str, value: object) -> None:
+    """Refuse what is no finite number of 0 or more.
+
+    Examples
+    --------
+    >>> require_not_negative("threshold", 0.5)
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise ValueError(f"{argument}={value!r} must be a number, 0 or more")
+
+
+def require_jobs(n_jobs: object, *, every: int | None) -> None:
+    """Refuse what is no number of processes; ``every`` is how a call asks for one on each core.
+
+    Examples
+    --------
+    >>> require_jobs(-1, every=-1)
+    """
+    whole = isinstance(n_jobs, Integral) and not isinstance(n_jobs, bool)
+    if n_jobs != every and not (whole and int(n_jobs) >= 1):
+        raise ValueError(
+            f"n_jobs={n_jobs!r} must be a whole number, at least 1; give 1 for this process alone, "
+            f"or {every} for one on each core"
+        )
 
 
 class DataError(ValueError):

@@ -44,6 +44,9 @@ def test_wrong_input_is_named(adata):
         sg.get.signature_nodes(adata, label_key="pc")
     with pytest.raises(DataError, match=r"threshold=5; the largest is 2\.5"):
         sg.get.signature_nodes(adata, threshold=5)
+    for threshold in ("x", -1, float("nan")):
+        with pytest.raises(ValueError, match=f"threshold={threshold!r} must be a number, 0 or"):
+            sg.get.signature_nodes(adata, threshold=threshold)
     adata.obs["pcl"] = None
     with pytest.raises(DataError, match="no label in 5 observations"):
         sg.get.signature_nodes(adata)

@@ -110,7 +110,7 @@ def test_all_failed_is_an_error_that_leaves_the_index(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"n_jobs": 0}, "n_jobs=0"),
+        ({"n_jobs": 0}, "n_jobs=0 must be .* at least 1; give 1 .* None for one on each core"),
         ({"n_boot": 0}, "n_boot=0"),
         ({"key": "a/b"}, "key='a/b'"),
         ({"options": {"max_epoch": 1}}, "mean 'max_epochs'"),

@@ -276,6 +276,8 @@ def test_without_perturbagens_only_signatures_can_be_split():
             TypeError,
             r"sg\.models\.VAE\.Config",
         ),
+        ({"configs": [1]}, TypeError, r"configs=\[1\] must name the method of each Config"),
+        ({"n_jobs": 0}, ValueError, "n_jobs=0 must be .* at least 1; give 1 .* -1 for one on each"),
         ({"layer": "z"}, KeyError, "layer='z'"),
         ({"device": "gpu"}, ValueError, "device"),
     ],

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import sigilla as sg
-from sigilla.errors import DataError
+from sigilla.errors import DataError, FileError
 
 N_GENES = 200
 CLASSES = ["mTOR/PI3K inhibitor", "<script>", "quiet"]
@@ -192,6 +192,9 @@ def test_a_copy_leaves_the_original_alone_and_views_become_data(fitted, sets):
     ("given", "options", "error", "message"),
     [
         (["Sym1"], {}, TypeError, "it is list"),
+        ({}, {}, DataError, r"gene_sets=\{\} holds no set; give at least one"),
+        (pd.DataFrame({"source": [], "target": []}), {}, DataError, "gene_sets holds no set"),
+        ("gone.gmt", {}, FileError, r"gene_sets='gone\.gmt' is no file; give the path of a GMT"),
         ({"a": "Sym1"}, {}, TypeError, "a string where a list"),
         (pd.DataFrame({"gene": ["a"]}), {}, ValueError, "'gene'; two are needed"),
         ({"a": ["Sym1"]}, {}, DataError, "1 of the 1 genes named are there"),

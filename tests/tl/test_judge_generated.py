@@ -130,8 +130,43 @@ def test_wrong_input_is_named(centres, real):
     with pytest.raises(KeyError, match=r"label_key='moa' not found.*generated\.obs"):
         sg.tl.judge_generated(new, real, label_key="moa")
     new.obs.loc["s0", "pcl"] = None
-    with pytest.raises(DataError, match="1 of 15 generated signatures have no 'pcl'"):
+    with pytest.raises(DataError, match=r"generated\.obs\['pcl'\] has no class for 1 of 15"):
         sg.tl.judge_generated(new, real)
+
+
+@pytest.mark.parametrize("argument", ["generated", "adata", "held_out"])
+@pytest.mark.parametrize(
+    ("spoil", "options", "error", "message"),
+    [
+        (lambda a: a.obs.pop("pcl"), {}, KeyError, r"label_key='pcl' not.*columns of {}\.obs"),
+        (lambda a: a.obsm.pop("X_z"), {"use_rep": "X_z"}, KeyError, r"use_rep='X_z'.*{}\.obsm"),
+        (lambda a: a.layers.pop("l"), {"layer": "l"}, KeyError, r"layer='l'.*{}\.layers"),
+        (lambda a: a.X.__setitem__(0, np.nan), {}, DataError, r"{}\.X has 40 NaN"),
+        (
+            lambda a: a.layers["l"].__setitem__(0, np.nan),
+            {"layer": "l"},
+            DataError,
+            r"{}\.layers\['l'\] has 40 NaN",
+        ),
+    ],
+)
+def test_the_argument_at_fault_is_named(centres, real, argument, spoil, options, error, message):
+    given = {"generated": signatures(centres, 5, 1.5, 13), "adata": real, "held_out": real.copy()}
+    for adata in given.values():
+        adata.obsm["X_z"] = adata.X[:, :3].copy()
+        adata.layers["l"] = adata.X.copy()
+    spoil(given[argument])
+    with pytest.raises(error, match=message.format(argument)):
+        sg.tl.judge_generated(**given, **options)
+
+
+def test_what_two_arguments_do_not_share_is_told_by_their_names(centres, real):
+    new = signatures(centres, 5, 1.5, 13)
+    new.var_names = [f"other{i}" for i in range(40)]
+    with pytest.raises(DataError, match="generated and adata have no gene in common"):
+        sg.tl.judge_generated(new, real)
+    with pytest.raises(DataError, match="held_out and adata have no gene in common"):
+        sg.tl.judge_generated(real, real, held_out=new)
 
 
 def test_generated_signatures_of_simulated_classes_stand_the_test():

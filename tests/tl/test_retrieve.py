@@ -79,7 +79,7 @@ def test_only_common_genes_are_compared(pair, caplog):
     part = query[:, 10:]
     with caplog.at_level(logging.WARNING, logger="sigilla"):
         found = sg.tl.retrieve(part, reference, n=3)
-    assert "query has 20 of the reference's 30 genes" in caplog.text
+    assert "query has 20 of the 30 genes of reference" in caplog.text
     expected = sg.tl.retrieve(query, reference[:, part.var_names], n=3)
     pd.testing.assert_frame_equal(found, expected)
     mask = reference.var_names.isin(part.var_names)

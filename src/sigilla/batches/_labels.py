@@ -23,13 +23,13 @@ class Labels:
     index: NDArray[np.int64]
 
 
-def read_labels(adata: AnnData, label_key: str) -> Labels:
+def read_labels(adata: AnnData, label_key: str, *, called: str = "adata") -> Labels:
     """The labels in ``obs[label_key]``.
 
     Categories keep their order, other values are sorted, and classes without an observation are
     dropped: a slice of the data never reorders the classes it keeps. Missing values are
     observations without a label, also where they have become text: ``""``, ``"nan"``, ``"NaN"``,
-    ``"None"``, ``"<NA>"``.
+    ``"None"``, ``"<NA>"``. ``called`` is the name of the argument in messages.
 
     Raises
     ------
@@ -46,7 +46,8 @@ def read_labels(adata: AnnData, label_key: str) -> Labels:
     array([ 1,  0, -1])
     """
     if label_key not in adata.obs:
-        raise KeyError(unknown_name("label_key", label_key, adata.obs.columns))
+        message = unknown_name("label_key", label_key, adata.obs.columns)
+        raise KeyError(f"{message} (columns of {called}.obs)")
     column = adata.obs[label_key]
     if isinstance(column.dtype, pd.CategoricalDtype):
         present = column.cat.remove_unused_categories()
@@ -60,14 +61,15 @@ def read_labels(adata: AnnData, label_key: str) -> Labels:
         twice = sorted({name for name in classes if classes.count(name) > 1})
         raise DataError(
             f"label_key={label_key!r} has classes that differ in type only: {listed(twice)} stands"
-            f" for more than one; make them one, adata.obs[{label_key!r}].astype(str)"
+            f" for more than one; make them one, {called}.obs[{label_key!r}].astype(str)"
         )
     index, classes = _without_missing(index, classes, label_key)
     if len(classes) < 2:
         found = f"one class, {classes[0]!r}" if classes else "no label at all"
         raise DataError(
-            f"label_key={label_key!r} has {found} in {adata.n_obs} observations; at least two "
-            "classes are needed. Join class names first, e.g. sg.io.read_lincs(..., classes=...)"
+            f"label_key={label_key!r} has {found} in {adata.n_obs} observations of {called}; at "
+            "least two classes are needed. Join class names first, e.g. "
+            "sg.io.read_lincs(..., classes=...)"
         )
     unlabelled = int((index < 0).sum())
     if unlabelled:

@@ -64,19 +64,21 @@ def read_observations(
     columns = None
     if use_rep is not None:
         if use_rep not in adata.obsm:
-            raise KeyError(unknown_name("use_rep", use_rep, adata.obsm))
+            message = unknown_name("use_rep", use_rep, adata.obsm)
+            raise KeyError(f"{message} (keys of {called}.obsm)")
         matrix: Any = adata.obsm[use_rep]
         names = tuple(f"{use_rep}_{i}" for i in range(matrix.shape[1]))
-        argument = f"use_rep={use_rep!r}"
+        argument = f"{called}.obsm[{use_rep!r}]"
     else:
         if layer is not None and layer not in adata.layers:
-            raise KeyError(unknown_name("layer", layer, adata.layers))
+            message = unknown_name("layer", layer, adata.layers)
+            raise KeyError(f"{message} (keys of {called}.layers)")
         matrix = adata.X if layer is None else adata.layers[layer]
         if matrix is None:
             raise DataError(f"{called}.X is None; name the matrix with layer=... or use_rep=...")
         columns = _columns(adata, mask_var)
         names = tuple(adata.var_names[columns])
-        argument = f"{called}.X" if layer is None else f"layer={layer!r}"
+        argument = f"{called}.X" if layer is None else f"{called}.layers[{layer!r}]"
     if not adata.n_obs or not names:
         raise DataError(f"{argument} is empty: {adata.n_obs} observations x {len(names)} features")
     blocks = Blocks.of(matrix, columns, argument, adata)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla import keys
-from sigilla.errors import DataError, unknown_name
+from sigilla.errors import DataError, require_not_negative, unknown_name
 from sigilla.labels import as_text
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def signature_nodes(
         No latent of that name, or no such column.
     DataError
         No label at all, or no node reaches the threshold.
+    ValueError
+        ``threshold`` is no number, or below 0.
 
     References
     ----------
@@ -59,6 +61,7 @@ def signature_nodes(
     >>> sg.get.signature_nodes(adata, threshold=0.2).index.tolist()
     ['F01a', 'F01b', 'F01c']
     """
+    require_not_negative("threshold", threshold)
     where = keys.latent(key)
     if where not in adata.obsm:
         found = [name.removeprefix("X_") for name in adata.obsm if name.startswith("X_")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sigilla.errors import DataError, listed, require_count
+from sigilla.errors import DataError, listed, require_jobs
 from sigilla.logging import logger
 from sigilla.report._index import write_index
 from sigilla.report._inputs import data_sets
@@ -151,8 +151,7 @@ def pcl_correlation(
         random_state=random_state,
         date=date,
     )
-    if n_jobs is not None:
-        require_count("n_jobs", n_jobs)
+    require_jobs(n_jobs, every=None)
     found, folder = _asked(inputs, out, request, release or {})
     if folder.exists() and not folder.is_dir():
         raise DataError(f"out={str(folder)!r} is a file; name a folder")

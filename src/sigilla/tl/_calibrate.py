@@ -9,7 +9,7 @@ import numpy as np
 
 from sigilla import get
 from sigilla.batches import labels_as_fitted, read_as_fitted
-from sigilla.errors import listed, require_count
+from sigilla.errors import listed, require_count, require_jobs
 from sigilla.logging import logger
 from sigilla.models import METHODS
 from sigilla.models._base import HELD_OUT
@@ -110,6 +110,7 @@ def calibrate(
     """
     model = get.model(adata, key)
     require_count("n_splits", n_splits, least=2)
+    require_jobs(n_jobs, every=-1)
     label = labels_as_fitted(adata, key, model.classes)
     where = str(resolve_device(device))
     units = np.arange(adata.n_obs) if unit is None else _units(adata, unit)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sigilla import keys
 from sigilla.batches import Labels, read_labels, read_observations
-from sigilla.errors import DataError, listed, require_count, unknown_name
+from sigilla.errors import DataError, listed, require_count, require_jobs, unknown_name
 from sigilla.logging import logger
 from sigilla.target import target_of
 from sigilla.tl._contenders import (
@@ -144,7 +144,7 @@ def classify(
     ------
     KeyError
         A named column or matrix is not there.
-    ValueError
+    TypeError, ValueError
         An unknown representation, classifier or split, or an option outside its bounds.
     DataError
         Fewer than two classes, no class with two perturbagens, more folds than can be filled, NaN
@@ -167,8 +167,9 @@ def classify(
     pairs = pairs_of(representations, classifiers)
     splits = _splits(split)
     require_count("n_splits", n_splits, least=2)
+    require_jobs(n_jobs, every=-1)
     keys.checked(key_added)
-    configs = check_configs(configs or {}, pairs)
+    configs = check_configs(configs, pairs)
     where = str(resolve_device(device))
     labels = read_labels(adata, label_key)
     units = _units(adata, unit, splits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from sigilla.tl._store import embed
 from sigilla.train import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,8 +71,15 @@ def pairs_of(representations: Sequence[str], classifiers: Sequence[str]) -> list
     return pairs
 
 
-def check_configs(configs: Mapping[str, Config], pairs: list[Pair]) -> Mapping[str, Config]:
+def check_configs(configs: Mapping[str, Config] | None, pairs: list[Pair]) -> Mapping[str, Config]:
     """Options of methods that are compared, of the right kind."""
+    if configs is None:
+        return {}
+    if not isinstance(configs, Mapping):
+        raise TypeError(
+            f"configs={configs!r} must name the method of each Config, such as"
+            ' {"vae": sg.models.VAE.Config(n_latent=16)}'
+        )
     learnt = {p.representation for p in pairs} - {RAW}
     for name, config in configs.items():
         if name not in learnt:

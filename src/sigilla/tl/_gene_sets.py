@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla import get, io
-from sigilla.errors import DataError, listed, require_count
+from sigilla.errors import DataError, FileError, listed, require_count, require_not_negative
 from sigilla.get._genes import symbols
 from sigilla.logging import logger
 from sigilla.metrics._fdr import false_discovery_rate
@@ -100,9 +98,11 @@ def gene_sets(
         GSEApy is not installed.
     KeyError
         Nothing is stored under ``key``, or there is no such column.
+    FileError
+        There is no GMT file of that name, or it cannot be read.
     DataError
-        The method has no codes or no genes; no set has enough of them (the message names the
-        column of ``var`` that matches better where there is one).
+        The method has no codes or no genes; no set at all; no set has enough of them (the message
+        names the column of ``var`` that matches better where there is one).
     TypeError, ValueError
         ``gene_sets`` is of another kind; an option outside its bounds.
 
@@ -127,11 +127,15 @@ def gene_sets(
     require_count("max_size", max_size, least=min_size)
     require_count("n_perm", n_perm)
     require_count("n_jobs", n_jobs)
-    if not isinstance(weight, Real) or not 0 <= weight < math.inf:
-        raise ValueError(f"weight={weight!r} must be a number, 0 or more")
+    require_not_negative("weight", weight)
     checked_seed(random_state)
     prerank = _gseapy()
     wanted = _read(gene_sets)
+    if not wanted:
+        shown = "" if isinstance(gene_sets, pd.DataFrame) else f"={gene_sets!r}"
+        raise DataError(
+            f'gene_sets{shown} holds no set; give at least one, such as {{"name": [genes]}}'
+        )
     prototypes = get.prototypes(adata, key)
     rows = adata.var_names.isin(prototypes.index)
     shown = symbols(adata, gene_symbols)[rows]
@@ -185,6 +189,11 @@ def _gseapy() -> Any:
 
 def _read(given: GeneSets) -> dict[str, list[str]]:
     if isinstance(given, str | Path):
+        if not Path(given).expanduser().is_file():
+            raise FileError(
+                f"gene_sets={str(given)!r} is no file; give the path of a GMT file, or the sets"
+                ' themselves as {"name": [genes], ...}'
+            )
         return io.read_gmt(given)
     if isinstance(given, pd.DataFrame):
         if given.shape[1] < 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import anndata
@@ -12,7 +11,7 @@ import torch
 
 from sigilla import get, keys
 from sigilla.batches import read_as_fitted
-from sigilla.errors import DataError, require_count, unknown_name
+from sigilla.errors import DataError, require_count, require_not_negative, unknown_name
 from sigilla.seed import generator
 
 if TYPE_CHECKING:
@@ -105,8 +104,7 @@ def generate(
     """
     model = get.model(adata, key)
     require_count("n", n)
-    if not 0 <= spread < math.inf:
-        raise ValueError(f"spread={spread!r} must be a number, 0 or more")
+    require_not_negative("spread", spread)
     rng = generator(random_state)
     if nodes is not None:
         z = _clamped(

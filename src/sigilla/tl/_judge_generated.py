@@ -9,6 +9,7 @@ import pandas as pd
 
 from sigilla.batches import read_labels
 from sigilla.errors import DataError, listed, unknown_name
+from sigilla.labels import as_text
 from sigilla.tl._neighbours import Metric, Neighbours, read_neighbours
 
 if TYPE_CHECKING:
@@ -89,19 +90,26 @@ def judge_generated(
     >>> bool((found["own"] > found["own_chance"]).all())
     True
     """
-    real = adata if held_out is None else held_out
     classes, asked = _asked(generated, label_key)
     reference, known = _labelled(adata, "adata", label_key, classes)
-    others, own = _labelled(real, "held_out", label_key, classes)
     if held_out is None:
         others, own = reference, known
+    else:
+        others, own = _labelled(held_out, "held_out", label_key, classes)
 
-    def spaces(query: AnnData) -> Neighbours:
+    def spaces(query: AnnData, argument: str) -> Neighbours:
         return read_neighbours(
-            query, reference, metric, use_rep=use_rep, layer=layer, mask_var=mask_var
+            query,
+            reference,
+            metric,
+            use_rep=use_rep,
+            layer=layer,
+            mask_var=mask_var,
+            called=(argument, "adata"),
         )
 
-    new, old = spaces(generated), spaces(others)
+    new = spaces(generated, "generated")
+    old = spaces(others, "adata" if held_out is None else "held_out")
     found = _nearest(new, leave_out=False)
     found_real = _nearest(old, leave_out=held_out is None)
     rows = []
@@ -133,11 +141,11 @@ def _asked(generated: AnnData, label_key: str) -> tuple[tuple[str, ...], Indices
     if label_key not in generated.obs:
         message = unknown_name("label_key", label_key, generated.obs.columns)
         raise KeyError(f"{message} (columns of generated.obs)")
-    column = generated.obs[label_key].astype("string")
+    column = as_text(generated.obs[label_key])
     if column.isna().any():
         raise DataError(
-            f"{int(column.isna().sum())} of {len(column)} generated signatures have no"
-            f" {label_key!r}; say which class was asked for"
+            f"generated.obs[{label_key!r}] has no class for {int(column.isna().sum())} of"
+            f" {len(column)} signatures; say which was asked for, or leave them out"
         )
     classes = tuple(str(name) for name in column.unique())
     return classes, pd.Index(classes).get_indexer(column)
@@ -147,10 +155,13 @@ def _labelled(
     adata: AnnData, argument: str, label_key: str, classes: tuple[str, ...]
 ) -> tuple[AnnData, Indices]:
     """The signatures with a class, and its place in ``classes`` (-1: another one)."""
-    labels = read_labels(adata, label_key)
+    labels = read_labels(adata, label_key, called=argument)
     missing = [name for name in classes if name not in labels.classes]
     if missing:
-        raise DataError(f"{argument}.obs[{label_key!r}] has no signature of {listed(missing)}")
+        raise DataError(
+            f"{argument}.obs[{label_key!r}] has no signature of {listed(missing)}, which generated"
+            f" has; leave them out of generated, or add such signatures to {argument}"
+        )
     kept = np.flatnonzero(labels.index >= 0)
     place = pd.Index(classes).get_indexer(pd.Index(labels.classes))
     return adata[kept], place[labels.index[kept]]

@@ -63,23 +63,27 @@ def read_neighbours(
     use_rep: str | None = None,
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
+    called: tuple[str, str] = ("query", "reference"),
 ) -> Neighbours:
-    """Both sides in the representation named, or over the genes that both have."""
+    """Both sides in the representation named, or over the genes that both have.
+
+    ``called`` holds the names of the two arguments in messages.
+    """
     if metric not in get_args(Metric):
         raise ValueError(unknown_name("metric", metric, get_args(Metric)))
     theirs = read_observations(
-        reference, use_rep=use_rep, layer=layer, mask_var=mask_var, called="reference"
+        reference, use_rep=use_rep, layer=layer, mask_var=mask_var, called=called[1]
     )
-    ours = read_observations(query, use_rep=use_rep, layer=layer, called="query")
+    ours = read_observations(query, use_rep=use_rep, layer=layer, called=called[0])
     if use_rep is None:
-        here, there = common_genes(ours.names, theirs.names)
+        here, there = common_genes(ours.names, theirs.names, called)
         x, y = ours.x[:, here], theirs.x[:, there]
     else:
         x, y = ours.x, theirs.x
         if x.shape[1] != y.shape[1]:
             raise DataError(
-                f"use_rep={use_rep!r} has {x.shape[1]} dimensions in query and {y.shape[1]} in"
-                " reference; both must come from one model, see sg.tl.map_query"
+                f"use_rep={use_rep!r} has {x.shape[1]} dimensions in {called[0]} and"
+                f" {y.shape[1]} in {called[1]}; both must come from one model, see sg.tl.map_query"
             )
     if metric == "euclidean":
         centre = y.mean(axis=0)  # distances stay; their rounding is least around 0
@@ -88,10 +92,12 @@ def read_neighbours(
 
 
 def common_genes(
-    query: tuple[str, ...], reference: tuple[str, ...]
+    query: tuple[str, ...],
+    reference: tuple[str, ...],
+    called: tuple[str, str] = ("query", "reference"),
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where the genes that both have stand in each, in the order of the reference."""
-    for argument, names in (("query", query), ("reference", reference)):
+    for argument, names in zip(called, (query, reference), strict=True):
         if len(set(names)) < len(names):
             raise DataError(
                 f"{argument}.var_names are not unique, so genes cannot be matched;"
@@ -101,11 +107,13 @@ def common_genes(
     there = np.array([i for i, name in enumerate(reference) if name in place], dtype=np.intp)
     if not len(there):
         raise DataError(
-            f"query and reference have no gene in common: {query[0]!r}, ... against"
+            f"{called[0]} and {called[1]} have no gene in common: {query[0]!r}, ... against"
             f" {reference[0]!r}, ...; give both the same kind of var_names"
         )
     if len(there) < _OVERLAP * len(reference):
-        logger.warning("query has %d of the reference's %d genes", len(there), len(reference))
+        logger.warning(
+            "%s has %d of the %d genes of %s", called[0], len(there), len(reference), called[1]
+        )
     return np.array([place[reference[i]] for i in there], dtype=np.intp), there
 
 

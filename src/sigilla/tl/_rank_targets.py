@@ -115,7 +115,13 @@ def rank_targets(
         )
     chosen = np.flatnonzero(ranked)
     spaces = read_neighbours(
-        drugs[chosen], knockdowns, metric, use_rep=use_rep, layer=layer, mask_var=mask_var
+        drugs[chosen],
+        knockdowns,
+        metric,
+        use_rep=use_rep,
+        layer=layer,
+        mask_var=mask_var,
+        called=("drugs", "knockdowns"),
     )
     rank = np.empty(len(chosen), dtype=np.intp)
     first = np.empty(len(chosen), dtype=np.intp)
