@@ -9,6 +9,7 @@ from sigilla.get._gene_sets import gene_sets
 from sigilla.get._genes import prototypes, top_genes
 from sigilla.get._nodes import signature_nodes
 from sigilla.get._training import best_epoch, history, model
+from sigilla.target import guard
 
 __all__ = [
     "best_epoch",
@@ -26,3 +27,5 @@ __all__ = [
     "signature_nodes",
     "top_genes",
 ]
+
+guard(globals())

@@ -8,6 +8,7 @@ from sigilla.pp._robust_z import robust_z
 from sigilla.pp._signature_quality import signature_quality
 from sigilla.pp._single_cell import single_cell
 from sigilla.pp._transformer import InfluentialFeatures
+from sigilla.target import guard
 
 __all__ = [
     "InfluentialFeatures",
@@ -17,3 +18,5 @@ __all__ = [
     "signature_quality",
     "single_cell",
 ]
+
+guard(globals())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -149,12 +150,12 @@ def score_and_select(
     genes = np.ones(p, dtype=bool) if genes is None else genes
     scores: list[NDArray[np.float64]] = []
     if is_on_cluster(matrix):
-        warn_of_counts(corner(matrix), stacklevel=4)
+        warn_of_counts(corner(matrix))
         scores.append(cluster_scores(matrix, genes))
     else:
         for strip in strips(matrix, genes):
             if not scores:
-                warn_of_counts(strip, stacklevel=4)
+                warn_of_counts(strip)
             scores.append(ks_scores(strip, n_jobs=n_jobs))
     return select_by_score(
         np.concatenate(scores),
@@ -166,7 +167,7 @@ def score_and_select(
     )
 
 
-def warn_of_counts(strip: Any, *, stacklevel: int) -> None:
+def warn_of_counts(strip: Any) -> None:
     """Say what to do if the values are whole numbers."""
     if holds_whole_numbers(strip):
         warnings.warn(
@@ -174,8 +175,16 @@ def warn_of_counts(strip: Any, *, stacklevel: int) -> None:
             " normal within a class; normalise and take the logarithm first (sg.pp.single_cell for"
             " cells), or name the matrix that has them by layer=...",
             UserWarning,
-            stacklevel=stacklevel,
+            stacklevel=_frames_of_ours(),
         )
+
+
+def _frames_of_ours() -> int:
+    """How many callers up, seen from the caller, stands the line that is not sigilla's."""
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("sigilla."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def store_selection(

@@ -6,6 +6,7 @@ Every method in :data:`sigilla.models.METHODS` is a verb of the same name.
 from __future__ import annotations
 
 from sigilla.models import METHODS
+from sigilla.target import guard
 from sigilla.tl._calibrate import calibrate
 from sigilla.tl._class_enrichment import class_enrichment
 from sigilla.tl._classify import classify
@@ -43,3 +44,5 @@ __all__ = [  # noqa: PLE0604 - the registry's keys are strings
     "retrieve",
     *METHODS,
 ]
+
+guard(globals())

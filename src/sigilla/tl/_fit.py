@@ -6,8 +6,6 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anndata import AnnData
-
 from sigilla import docs, keys
 from sigilla.batches import Blocks, read_labels, read_observations
 from sigilla.errors import FileError, unknown_name
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    from anndata import AnnData
     from numpy.typing import NDArray
 
     from sigilla.models import Model
@@ -139,7 +138,6 @@ def verb(method: type[Model]) -> Callable[..., AnnData | None]:
         copy: bool = False,
         **options: Any,
     ) -> AnnData | None:
-        _require_data(method, adata)
         _require_known(method, options)
         checked_seed(random_state)
         config = method.Config(**options)
@@ -192,14 +190,6 @@ def _require_usable(key: str, checkpoint: str | Path | None) -> None:
     keys.checked(key)
     if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
         raise FileError(f"checkpoint={str(checkpoint)!r}: its folder does not exist; make it first")
-
-
-def _require_data(method: type[Model], adata: object) -> None:
-    if not isinstance(adata, AnnData):
-        raise TypeError(
-            f"tl.{method.name}: adata is {type(adata).__name__}, not an AnnData; wrap an array as"
-            " anndata.AnnData(x), or read a file with sg.io"
-        )
 
 
 def _require_known(method: type[Model], options: dict[str, Any]) -> None:

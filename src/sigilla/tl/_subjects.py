@@ -72,7 +72,7 @@ def choose(
     params |= {} if layer is None else {"layer": layer}
     params |= {"mask_var": mask_var} if isinstance(mask_var, str) else {}
     if not select:
-        warn_of_counts(next(strips(matrix, genes)), stacklevel=4)
+        warn_of_counts(next(strips(matrix, genes)))
         return Chosen(matrix, genes, genes, None, params)
     selection = score_and_select(
         matrix, genes=genes, null=null, fraction=fraction, random_state=random_state, n_jobs=n_jobs
