@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
 import sigilla as sg
-from sigilla.errors import DataError
+from sigilla.errors import DataError, FileError
 from sigilla.report import _make
 
 QUICK = {
@@ -74,7 +76,7 @@ def test_what_fails_is_told_and_the_others_are_reported(tmp_path, caplog):
     for name, why in {
         "no label": "not found",
         "gone": "does not exist",
-        "text": "not a readable .h5ad",
+        "text": "is no .h5ad file",
     }.items():
         assert why in reports.table.loc[name, "reason"]
         assert why in page
@@ -85,6 +87,52 @@ def test_what_fails_is_told_and_the_others_are_reported(tmp_path, caplog):
         "good",
         "also-good",
     }
+
+
+def damaged(folder):
+    """Files that open badly, each in its way."""
+    data().write_h5ad(folder / "cut.h5ad")
+    whole = (folder / "cut.h5ad").read_bytes()
+    (folder / "cut.h5ad").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.h5ad").write_text("no HDF5")
+    with h5py.File(folder / "other.h5ad", "w") as file:
+        file["x"] = [1, 2, 3]
+    data().write_h5ad(folder / "spoilt.h5ad", compression="gzip")
+    with h5py.File(folder / "spoilt.h5ad") as file:
+        at = file["X"].id.get_chunk_info(0).byte_offset
+    with (folder / "spoilt.h5ad").open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * 40)
+    return [folder / f"{name}.h5ad" for name in ("cut", "text", "other", "spoilt")]
+
+
+def test_a_damaged_file_is_told_in_words_of_the_reader(tmp_path):
+    files = damaged(tmp_path)
+    reports = sg.report.pcl_correlation([*files, data()], tmp_path / "out", **QUICK)
+    assert reports.table["status"].tolist() == [*["failed"] * 4, "made"]
+    reasons = reports.table["reason"][:4]
+    for path, reason in zip(files, reasons, strict=True):
+        assert reason.startswith(f"inputs={str(path)!r} ")
+        assert re.search("; (copy it again, or write it anew|write one with)", reason)
+        assert not re.search("synchronous|HDF5|signature|object|filter", reason)
+
+
+def test_a_file_that_is_being_written_is_told_as_such(tmp_path, monkeypatch):
+    data().write_h5ad(tmp_path / "a.h5ad")
+
+    def locked(*_, **__):
+        raise BlockingIOError(11, "unable to lock file")
+
+    monkeypatch.setattr("anndata.read_h5ad", locked)
+    with pytest.raises(FileError, match=r"a\.h5ad' is being written by another program; try again"):
+        sg.report.pcl_correlation(tmp_path / "a.h5ad", tmp_path / "out", **QUICK)
+
+
+def test_a_table_that_is_not_there_is_named_by_its_argument(tmp_path):
+    (tmp_path / "a.gctx").write_bytes(b"")
+    release = {"sig_info": tmp_path / "gone.txt"}
+    with pytest.raises(FileError, match=r"^sig_info='.*gone\.txt' does not exist"):
+        sg.report.pcl_correlation(tmp_path / "a.gctx", tmp_path / "out", release=release, **QUICK)
 
 
 def test_out_of_memory_is_a_failure_of_one_piece(tmp_path, monkeypatch):

@@ -70,7 +70,7 @@ def test_what_a_table_says_comes_before_what_all_share(job, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('lable = "moa"', r"night.toml: key='lable' not found; did you mean 'label'\?"),
+        ('lable = "moa"', r"night\.toml, top level: key='lable' not found; did you mean 'label'\?"),
         ('[data.a]\ninput = "a.h5ad"\nn_gene = 3', r"\[data.'a'\]: key='n_gene' .*'n_genes'"),
         ('[data.a]\ninput = "a.h5ad"\nn_genes = "3"', r"n_genes = '3' must be a whole number"),
         ('[data.a]\ninput = "a.h5ad"\nn_genes = 0', r"\[data.'a'\]: n_genes=0"),
@@ -82,6 +82,19 @@ def test_what_a_table_says_comes_before_what_all_share(job, tmp_path):
         ('[data."a b"]\ninput="a.h5ad"\n[data."a/b"]\ninput="b.h5ad"', "of the same name"),
         ('[data.a]\ninput = "a.doc"', "the suffix must be one of"),
         ("label = ", "is no job file"),
+        ("random_state = -1\n[data.a]\ninput='a.h5ad'", "l, top level: random_state=-1 must be"),
+        ("[data.a]\ninput='a.h5ad'\nrandom_state = -1", r"\[data\.'a'\]: random_state=-1 must"),
+        ("options.epochs = 1\n[data.a]\ninput='a.h5ad'", "top level: options='epochs' not found"),
+        ("[data.a]\ninput='a.doc'", r"night\.toml, \[data\.'a'\]: inputs='.*a\.doc': the suffix"),
+        ("[data.a]\ninput='a.gctx'\nclasses=[1]", r"\[1\] must be text or a list of texts"),
+        (
+            "sig_info='s'\n[data.a]\ninput='a.h5ad'",
+            "level: no data set takes 'sig_info' .* none is",
+        ),
+        (
+            "sig_info='s'\n[data.a]\ninput='a.gctx'\nsig_info='t'",
+            "level: no data set takes 'sig_info' from here, as each .gctx input says its own",
+        ),
     ],
 )
 def test_mistakes_are_named_where_they_are(text, message, tmp_path):

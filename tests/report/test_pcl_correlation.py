@@ -112,7 +112,7 @@ def test_inputs_that_cannot_be_read_say_why(tmp_path):
     for name, message in {
         "missing.h5ad": "does not exist",
         "x.gctx": "x.gctx",
-        "text.h5ad": "not a readable",
+        "text.h5ad": "is no .h5ad file",
         "x.doc": "suffix must be one of '.h5ad', '.gctx', '.gct'",
     }.items():
         with pytest.raises(FileError, match=message):

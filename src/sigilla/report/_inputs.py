@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
+import h5py
 from anndata import AnnData
 
 from sigilla import io
@@ -48,24 +49,43 @@ class File:
             return io.read_gctx(self.path, backed=True)
         if self.path.suffix == ".gct":
             return io.read_gct(self.path)
-        try:
+        if not h5py.is_hdf5(self.path):
+            raise FileError(
+                f"inputs={str(self.path)!r} is no .h5ad file, whatever its name says; write one "
+                "with adata.write_h5ad"
+            )
+        with self.whole():
             return ad.read_h5ad(self.path, backed="r")
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """What HDF5 says of a damaged file, in words that say what to do."""
+        try:
+            yield
+        except (DataError, FileError):
+            raise
+        except BlockingIOError as error:
+            raise FileError(
+                f"inputs={str(self.path)!r} is being written by another program; try again when "
+                "that is done"
+            ) from error
         except (OSError, KeyError, ValueError) as error:
             raise FileError(
-                f"inputs={str(self.path)!r} is not a readable .h5ad file: {error}"
+                f"inputs={str(self.path)!r} cannot be read as {self.path.suffix}: it is cut off, "
+                "damaged or written by another program; copy it again, or write it anew"
             ) from error
 
     def checksums(self) -> dict[str, str]:
         """SHA-256 of the file and of the tables of its release, by name."""
-        files = {self.path.name: self.path}
+        files = {self.path.name: ("inputs", self.path)}
         for name in TABLES:
             given = self.release.get(name, ())
             for path in [given] if isinstance(given, str | Path) else given:
-                files[f"{name}: {Path(path).name}"] = Path(path)
-        for path in files.values():
+                files[f"{name}: {Path(path).name}"] = (name, Path(path))
+        for argument, path in files.values():
             if not path.is_file():
-                raise FileError(f"inputs={str(path)!r} does not exist")
-        return {name: _digest.of_file(path) for name, path in files.items()}
+                raise FileError(f"{argument}={str(path)!r} does not exist")
+        return {name: _digest.of_file(path) for name, (_, path) in files.items()}
 
     def absolute(self) -> File:
         """The same for a process with another working folder."""
@@ -107,11 +127,11 @@ class DataSet:
 
     def read(self, rows: NDArray[np.bool_] | None = None) -> AnnData:
         """The AnnData in memory, whole or the observations asked for."""
-        with self.opened() as adata:
-            if rows is not None:
-                return adata[rows].to_memory()
-            in_memory = adata is self.source and not adata.isbacked
-            return adata if in_memory else adata.to_memory()
+        if isinstance(self.source, AnnData) and not self.source.isbacked:
+            return self.source if rows is None else self.source[rows].to_memory()
+        told = self.source.whole() if isinstance(self.source, File) else nullcontext()
+        with self.opened() as adata, told:
+            return (adata if rows is None else adata[rows]).to_memory()
 
     def checksums(self) -> dict[str, str]:
         """SHA-256 of each file, or of the content of an AnnData in memory."""

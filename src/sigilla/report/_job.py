@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sigilla.errors import DataError, FileError, unknown_name
+from sigilla.errors import DataError, FileError, listed, unknown_name
 from sigilla.report._inputs import TABLES, DataSet, file_of, require_distinct
 from sigilla.report._request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _TEXTS = (str, list)
 # What a job file may say, of which type; arguments of the report, then of io.read_lincs.
@@ -43,7 +43,7 @@ _KINDS = {
     int: "a whole number",
     bool: "true or false",
     dict: "a table",
-    list: "a list",
+    list: "a list of texts",
 }
 
 
@@ -71,11 +71,14 @@ def read_job(path: Path, **common: Any) -> Job:
         raise FileError(f"inputs={str(path)!r} does not exist") from error
     except (OSError, ValueError) as error:
         raise FileError(f"inputs={str(path)!r} is no job file: {error}") from error
-    _check(path.name, told, _JOB)
+    top = f"{path.name}, top level"
+    _check(top, told, _JOB)
     out, tables = told.pop("out", None), told.pop("data", {})
+    _request(top, told, common)
     if not tables:
         raise DataError(f'{path.name} names no data set; add one: [data."name"], input = "..."')
     data_sets = [_data_set(path, name, table, told, common) for name, table in tables.items()]
+    _require_used(top, told, tables, data_sets)
     require_distinct(data_sets)
     return Job(data_sets, None if out is None else path.parent / out)
 
@@ -92,17 +95,40 @@ def _data_set(
     given = {**shared, **table}
     given["options"] = {**shared.get("options", {}), **table.get("options", {})}
     release = {name: _located(path, name, given[name]) for name in _RELEASE if name in given}
-    request = {name: given[name] for name in ("title", *_REQUEST) if name in given}
-    if "label" in request:
-        request["label_key"] = request.pop("label")
-    source = file_of(path.parent / Path(table["input"]).expanduser(), release)
+    try:
+        source = file_of(path.parent / Path(table["input"]).expanduser(), release)
+    except FileError as error:
+        raise FileError(f"{where}: {error}") from error
     if not source.release and set(table) & set(_RELEASE):
         names = ", ".join(sorted(set(table) & set(_RELEASE)))
         raise DataError(f"{where}: {names} go with a .gctx file, and input is none")
+    return DataSet(name, source, _request(where, given, common))
+
+
+def _request(where: str, given: Mapping[str, Any], common: Mapping[str, Any]) -> Request:
+    request = {name: given[name] for name in ("title", *_REQUEST) if name in given}
+    if "label" in request:
+        request["label_key"] = request.pop("label")
     try:
-        return DataSet(name, source, Request(**request, **common))
+        return Request(**request, **common)
     except (ValueError, TypeError) as error:
         raise DataError(f"{where}: {error}") from error
+
+
+def _require_used(
+    where: str,
+    shared: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Any]],
+    data_sets: Sequence[DataSet],
+) -> None:
+    """Refuse what goes with GCTX files and reaches none."""
+    releases = [tables[d.name] for d in data_sets if d.source.path.suffix == ".gctx"]
+    idle = [n for n in _RELEASE if n in shared and all(n in table for table in releases)]
+    if idle:
+        why = "each .gctx input says its own" if releases else "none is a .gctx file"
+        raise DataError(
+            f"{where}: no data set takes {listed(idle)} from here, as {why}; leave it out"
+        )
 
 
 def _check(where: str, told: Mapping[str, Any], known: Mapping[str, Any]) -> None:
@@ -110,7 +136,8 @@ def _check(where: str, told: Mapping[str, Any], known: Mapping[str, Any]) -> Non
         if name not in known:
             raise DataError(f"{where}: {unknown_name('key', name, known)}")
         kinds = known[name] if isinstance(known[name], tuple) else (known[name],)
-        if type(value) not in kinds:
+        texts = not isinstance(value, list) or all(isinstance(each, str) for each in value)
+        if type(value) not in kinds or not texts:
             wanted = " or ".join(_KINDS[kind] for kind in kinds)
             raise DataError(f"{where}: {name} = {value!r} must be {wanted}")
 

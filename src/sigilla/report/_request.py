@@ -12,6 +12,7 @@ from sigilla.errors import require_count, unknown_name
 from sigilla.models import METHODS
 from sigilla.report._digest import plain
 from sigilla.report._held_out import N_FOLDS
+from sigilla.seed import checked_seed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,7 @@ class Request:
             raise ValueError(f"key={self.key!r} must be a name without slashes")
         for name in ("n_genes", "n_boot", "n_perm"):
             require_count(name, getattr(self, name))
+        checked_seed(self.random_state)
         if self.n_splits is not None and not 0 <= self.n_splits <= N_FOLDS:
             raise ValueError(f"n_splits={self.n_splits!r} must lie between 0 and {N_FOLDS}")
         if self.space is not None and self.space not in _SPACES:
