@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import anndata
@@ -121,6 +122,21 @@ def test_a_failure_sets_the_exit_code_and_is_named(plates, capsys):
     assert re.search(r"^ERROR: gone: .*gone.h5ad' does not exist$", shown.err, re.MULTILINE)
     assert "2 made, 1 failed" in shown.err
     assert (plates / "out" / "plate1" / "report.html").is_file()
+
+
+def test_what_is_asked_of_a_report_reaches_it(plates):
+    run("report", "plate0.h5ad", "--out", "out", "--title", "Plate <0>", "--n-splits", 0,
+        "--n-boot", 3, "--n-perm", 4, "--random-state", 5)  # fmt: skip
+    made_from = json.loads((plates / "out" / "piece.json").read_text())["made_from"]
+    asked = {"title": "Plate <0>", "n_splits": 0, "n_boot": 3, "n_perm": 4, "random_state": 5}
+    assert asked.items() <= made_from["request"].items()
+    assert "<h1>Plate &lt;0&gt;</h1>" in (plates / "out" / "report.html").read_text("utf8")
+
+
+def test_a_number_outside_its_bounds_is_told_in_one_line(plates, capsys):
+    run("report", "plate0.h5ad", "--out", "out", "--random-state", -1, ends_with=1)
+    assert "random_state=-1 must be a whole number from 0" in capsys.readouterr().err
+    assert not (plates / "out").exists()
 
 
 def test_a_job_file_is_an_input(plates, capsys):
