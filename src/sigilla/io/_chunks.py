@@ -12,6 +12,7 @@ import numpy as np
 from h5py import h5t, h5z
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from io import FileIO
 
     import h5py
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 MIN_CHUNK_BYTES = 2**11  # below it, finding a chunk costs more than HDF5's own inflating
+PIECE = 2**17  # values of a column read at a time
 READABLE = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}
 
 
@@ -83,19 +85,41 @@ def chunks_of(dataset: h5py.Dataset, kinds: str = "iuf") -> Chunks | None:
     return Chunks(dataset, Path(file.filename), dataset.chunks, dataset.dtype, filters, n_bytes)
 
 
-def read_column(dataset: h5py.Dataset) -> Array:
+def read_column(source: h5py.Dataset | Array) -> Array:
     """All of a one-dimensional dataset; several threads may each read one at the same time."""
-    chunks = chunks_of(dataset, "iufS")
-    if chunks is None:
-        values: Array = dataset[...]
-        return values
-    out = np.empty(dataset.shape, dataset.dtype)
-    step = chunks.shape[0]
-    with chunks.open() as file:
-        for start in range(0, len(out), step):
-            part = out[start : start + step]
-            part[...] = chunks.read(file, (start,))[: len(part)]
+    out = np.empty(source.shape, source.dtype)
+    for piece, values in read_pieces(source):
+        out[piece] = values
     return out
+
+
+def read_at(source: h5py.Dataset | Array, at: NDArray[np.intp]) -> Array:
+    """The values of a one-dimensional dataset at these positions, in their order."""
+    out = np.empty(len(at), source.dtype)
+    order = np.argsort(at, kind="stable")
+    ordered = at[order]
+    for piece, values in read_pieces(source):
+        here = slice(*np.searchsorted(ordered, (piece.start, piece.stop)))
+        out[order[here]] = values[ordered[here] - piece.start]
+    return out
+
+
+def read_pieces(source: h5py.Dataset | Array) -> Iterator[tuple[slice, Array]]:
+    """A one-dimensional dataset piece by piece, and where each belongs."""
+    chunks = None if isinstance(source, np.ndarray) else chunks_of(source, "iufS")
+    step = PIECE if chunks is None else chunks.shape[0] * max(1, PIECE // chunks.shape[0])
+    count = len(source)
+    pieces = (slice(start, min(start + step, count)) for start in range(0, count, step))
+    if chunks is None:
+        yield from ((piece, source[piece]) for piece in pieces)
+        return
+    with chunks.open() as file:
+        for piece in pieces:
+            values = np.empty(piece.stop - piece.start, source.dtype)
+            for start in range(0, len(values), chunks.shape[0]):
+                part = values[start : start + chunks.shape[0]]
+                part[...] = chunks.read(file, (piece.start + start,))[: len(part)]
+            yield piece, values
 
 
 def _unshuffle(raw: bytes, itemsize: int) -> Array:

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from sigilla.errors import DataError, FileError, listed
-from sigilla.io._chunks import read_column
 from sigilla.io._ids import Ids
 from sigilla.io._lazy import lazy_matrix
 from sigilla.io._matrix import read_matrix, run_all
@@ -224,7 +223,7 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
             f"{listed(file)} at the top.{hint}"
         )
     matrix = file[MATRIX]
-    rid, cid = (Ids(read_column(file[f"{node}/id"])) for node in (ROW, COL))
+    rid, cid = (Ids(file[f"{node}/id"]) for node in (ROW, COL))
     if matrix.shape != (len(cid), len(rid)) or matrix.dtype.kind not in "iufb":
         raise FileError(
             f"path={str(path)!r} is not a valid GCTX file: its matrix is {matrix.shape} of "
@@ -250,7 +249,7 @@ def _frame(group: h5py.Group, ids: Ids, at: Index | None) -> pd.DataFrame:
 
     def task(name: str) -> Callable[[], None]:
         def read() -> None:
-            columns[name] = tidy(read_column(nodes[name]), at=at)
+            columns[name] = tidy(nodes[name], at=at)
 
         return read
 

@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 
 from sigilla.errors import DataError, listed
-from sigilla.io._bytes import hashes
+from sigilla.io._bytes import hashes, slices
+from sigilla.io._chunks import read_at, read_pieces
 from sigilla.io._metadata import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    import h5py
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -30,18 +32,21 @@ ASCII = 127
 class Ids:
     """The ids of one axis as a file holds them: bytes, text or numbers.
 
-    Turning a million ids into text takes longer than reading a tenth of their signatures. So bytes
-    are compared and looked up by hashes, and only the ids that somebody sees become text.
+    Turning a million ids into text takes longer than reading a tenth of their signatures, and
+    holding their bytes is more than a tenth of them. So bytes are read piece by piece, compared
+    and looked up by hashes, and only the ids that somebody sees become text.
     """
 
-    stored: Array
+    stored: Array | h5py.Dataset
 
     def __len__(self) -> int:
         return len(self.stored)
 
     def names(self, at: Index | None = None) -> pd.Index:
         """The ids at these positions, all by default, as text."""
-        return self._text if at is None else pd.Index(decode(self.stored[at]), dtype=object)
+        return (
+            self._text if at is None else pd.Index(decode(read_at(self.stored, at)), dtype=object)
+        )
 
     def check_unique(self, path: Path, axis: str) -> None:
         """Raise a DataError that names the ids which the file holds more than once."""
@@ -75,28 +80,43 @@ class Ids:
     def _find(self, names: list[str]) -> Index:
         """Positions; -1 for a name that is not there."""
         stored, hashed = self.stored, self._hashes
-        if hashed is None or not all(n.isascii() and len(n) <= stored.itemsize for n in names):
+        if hashed is None or not all(
+            n.isascii() and len(n) <= stored.dtype.itemsize for n in names
+        ):
             return self._text.get_indexer(pd.Index(names, dtype=object))
         asked = np.array(names, dtype=stored.dtype)
-        found: Index = hashed.get_indexer(pd.Index(hashes(asked)))
+        wanted = pd.Index(hashes(asked))
+        if not wanted.is_unique:  # names that no file holds may share a hash
+            return self._text.get_indexer(pd.Index(names, dtype=object))
+        found = np.full(len(names), -1)
+        for block in slices(len(hashed)):
+            which = wanted.get_indexer(pd.Index(hashed[block]))
+            there = np.flatnonzero(which >= 0)
+            found[which[there]] = block.start + there
         # The hashes of the file all differ, so an id of the same hash is this one or none is.
-        found[stored[found] != asked] = -1
+        there = np.flatnonzero(found >= 0)
+        found[there[read_at(stored, found[there]) != asked[there]]] = -1
         return found
 
     @cached_property
     def _text(self) -> pd.Index:
-        return pd.Index(decode(self.stored), dtype=object)
+        texts = np.empty(len(self), dtype=object)
+        for piece, values in read_pieces(self.stored):
+            texts[piece] = decode(values)
+        return pd.Index(texts)
 
     @cached_property
-    def _hashes(self) -> pd.Index | None:
+    def _hashes(self) -> NDArray[np.uint64] | None:
         """Where they tell all ids apart; None where text has to."""
         if self.stored.dtype.kind != "S" or not len(self):
             return None
-        if self.stored.view(np.uint8).max() > ASCII:
-            return None  # different bytes may be the same text, once in UTF-8, once in Latin-1
-        found = hashes(self.stored)
+        found = np.empty(len(self), np.uint64)
+        for piece, values in read_pieces(self.stored):
+            if values.view(np.uint8).max() > ASCII:
+                return None  # different bytes may be the same text, once in UTF-8, once in Latin-1
+            found[piece] = hashes(values)
         ordered = np.sort(found)
-        return None if bool(np.any(ordered[1:] == ordered[:-1])) else pd.Index(found)
+        return None if bool(np.any(ordered[1:] == ordered[:-1])) else found
 
 
 def _proposal(name: str, ids: pd.Index) -> str:

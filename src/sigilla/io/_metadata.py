@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from sigilla.io._bytes import hashes, same, slices
+from sigilla.io._chunks import PIECE, read_at, read_column, read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    import h5py
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -29,7 +31,9 @@ def decode(values: Array) -> Array:
 
 
 def tidy(
-    values: Array, nulls: Container[str] = frozenset({"-666"}), at: Index | None = None
+    source: Array | h5py.Dataset,
+    nulls: Container[str] = frozenset({"-666"}),
+    at: Index | None = None,
 ) -> Array:
     """A metadata column as users expect it: text of numbers as numbers, -666 as missing.
 
@@ -38,12 +42,13 @@ def tidy(
     values, and equal values become one object: a column of a million short labels costs eight
     megabytes and a twentieth of a second.
     """
-    if values.dtype.kind in "SO":
-        codes, distinct = _factorize(values if at is None else values[at])
+    if source.dtype.kind in "SO":
+        codes, distinct = _factorize(source if at is None else read_at(source, at))
         found = _tidy_texts(_texts(distinct), nulls)
         if at is None or (found.dtype.kind == "O" and len(at)):
             return np.take(found, codes)
-        return tidy(values, nulls)[at]  # numbers here may stand beside text elsewhere
+        return tidy(source, nulls)[at]  # numbers here may stand beside text elsewhere
+    values = read_column(source)
     gaps = values.dtype.kind in "iu" and bool(np.any(values == MISSING))
     some = values if at is None else values[at]
     if gaps:
@@ -100,11 +105,25 @@ def _text(item: object) -> str:
         return item.decode("latin-1")
 
 
-def _factorize(values: Array) -> tuple[Index, Array]:
-    """Codes and distinct values."""
-    if values.dtype.kind == "O":
-        codes, found = pd.factorize(values)
-        return codes, found
+def _factorize(source: Array | h5py.Dataset) -> tuple[NDArray[np.integer[Any]], Array]:
+    """Codes and distinct values, found piece by piece: most columns have few, and little memory."""
+    if source.dtype.kind == "O":
+        return pd.factorize(read_column(source))
+    if len(source) <= PIECE:
+        return _factorize_bytes(read_column(source))
+    codes, parts = np.empty(len(source), np.int32), []
+    for piece, values in read_pieces(source):
+        codes[piece], distinct = _factorize_bytes(values)
+        parts.append((piece, distinct))
+    merged, found = _factorize_bytes(np.concatenate([distinct for _, distinct in parts]))
+    start = 0
+    for piece, distinct in parts:
+        codes[piece] = merged[start : start + len(distinct)][codes[piece]]
+        start += len(distinct)
+    return codes, found
+
+
+def _factorize_bytes(values: Array) -> tuple[Index, Array]:
     codes, keys = pd.factorize(hashes(values))
     first = np.empty(len(keys), dtype=np.intp)
     for block in reversed(list(slices(len(values)))):

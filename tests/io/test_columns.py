@@ -1,0 +1,85 @@
+"""Columns of metadata that are read piece by piece are what they are when read at once."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sigilla.io import _chunks, _metadata
+from sigilla.io._chunks import read_at, read_column, read_pieces
+from sigilla.io._ids import Ids
+from sigilla.io._metadata import tidy
+
+SMALL = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+NAMES = st.lists(st.text("ab1-6\0", min_size=1, max_size=12), min_size=1, max_size=40)
+
+
+@pytest.fixture
+def in_pieces(monkeypatch):
+    for module in (_chunks, _metadata):
+        monkeypatch.setattr(module, "PIECE", 5)
+    monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 0)
+
+
+@pytest.fixture(params=["contiguous", "gzip"])
+def stored(request, tmp_path):
+    """A function that stores a column and opens it."""
+    options = {"chunks": (2,), "compression": "gzip"} if request.param == "gzip" else {}
+    with h5py.File(tmp_path / "columns.h5", "w") as file:
+
+        def store(values):
+            file.pop("x", None)
+            file.create_dataset("x", data=values, maxshape=(None,) if options else None, **options)
+            file.flush()
+            return file["x"]
+
+        yield store
+
+
+@SMALL
+@given(texts=NAMES)
+def test_pieces_follow_each_other_and_hold_all(in_pieces, stored, texts):
+    values = np.array(texts, dtype="S")
+    column = stored(values)
+    pieces = list(read_pieces(column))
+    assert len(pieces) == -(-len(values) // (4 if column.chunks else 5))
+    np.testing.assert_array_equal(np.concatenate([v for _, v in pieces]), values)
+    assert [p.start for p, _ in pieces[1:]] == [p.stop for p, _ in pieces[:-1]]
+    np.testing.assert_array_equal(read_column(column), values)
+
+
+@SMALL
+@given(texts=NAMES, data=st.data())
+def test_values_come_in_the_order_of_their_positions(in_pieces, stored, texts, data):
+    values = np.array(texts, dtype="S")
+    at = np.array(data.draw(st.lists(st.integers(0, len(values) - 1), max_size=30)), dtype=np.intp)
+    np.testing.assert_array_equal(read_at(stored(values), at), values[at])
+
+
+@SMALL
+@given(texts=NAMES)
+def test_a_column_in_pieces_is_tidied_as_a_whole(in_pieces, stored, texts):
+    values = np.array(texts, dtype="S")
+    found, whole = tidy(stored(values)), tidy(values[:])
+    np.testing.assert_array_equal(found, whole)
+    expected = [t.rstrip("\0") for t in texts]
+    if found.dtype.kind == "O":
+        assert [e if e != "-666" else None for e in expected] == [
+            v if isinstance(v, str) else None for v in found
+        ]
+
+
+@SMALL
+@given(texts=st.lists(st.text("abc1", min_size=1, max_size=20), unique=True, min_size=1))
+def test_ids_are_found_where_they_stand(in_pieces, stored, texts):
+    ids = Ids(stored(np.array(texts, dtype="S")))
+    order = np.argsort(texts)[::-1]
+    asked = [texts[i] for i in order]
+    np.testing.assert_array_equal(ids.positions("cid", asked, None), order)
+    assert ids.names(order).tolist() == asked
+    assert ids.names().tolist() == texts
