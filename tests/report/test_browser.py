@@ -124,6 +124,23 @@ def test_the_page_opens_with_the_telling_pairs_and_shows_others_when_asked(page,
         assert tools(page, "[role=status]").text == f"{rows.sum()} of {len(table)} rows"
 
 
+def test_a_class_leads_to_its_genes_though_a_search_has_hidden_them(page, hostile):
+    link = page.find_element("css selector", "#all-pairs tbody tr td a")
+    name, anchor = link.get_attribute("textContent"), link.get_attribute("hash")[1:]
+    other = next(n for n in hostile if n != name)
+    tools(page, "input", "class-genes").send_keys(other)
+    assert cells(page, 0, "class-genes") == [other]
+    link.click()
+    row = page.find_element("id", anchor)
+    assert row.is_displayed()
+    assert row.find_element("tag name", "th").get_attribute("textContent") == name
+    assert page.execute_script(
+        "const box = arguments[0].getBoundingClientRect();"
+        "return box.top >= 0 && box.bottom <= innerHeight",
+        row,
+    )
+
+
 def test_searching_keeps_the_rows_with_the_words_whatever_their_case(page, hostile):
     choose(page, "")
     for name in ("<SCRIPT>ALERT(1)", "тирозинкиназы", "D受容体", "\"two\" 'quotes'", "&amp;"):

@@ -11,6 +11,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import escape
 
 import sigilla as sg
 from sigilla.report._words import name as quoted
@@ -90,6 +91,29 @@ def test_links_lead_to_parts_of_the_page_or_files_beside_it(page, folder):
     assert len(links) > 8
     for link in links:
         assert link[1:] in ids if link.startswith("#") else (folder / link).is_file()
+
+
+def test_classes_of_pairs_link_to_their_genes(html, simulated):
+    rows = dict(re.findall(r'<tr id="(class-\d+)">\s*<th scope="row">(.*?)</th>', html))
+    names = {str(escape(n)).replace("_", "_<wbr>") for n in simulated.obs["pcl"].cat.categories}
+    assert set(rows.values()) == names
+    links = re.findall(r'<td><a href="#(class-\d+)">(.*?)</a></td>', html)
+    n = len(names)
+    assert len(links) == n * (n - 1)
+    assert all(rows[anchor] == name for anchor, name in links)
+
+
+def test_the_most_alike_is_not_named_without_saying_that_it_was_not_tested(fitted, tmp_path):
+    one = fitted.copy()
+    one.obs["pert_id"] = one.obs["pcl"].astype(str)  # a perturbagen for each class
+    one.uns["svqvae"].pop("code_correlation_stats", None)
+    (path,) = sg.report.pcl_correlation(
+        one, tmp_path, n_splits=0, n_boot=2, n_perm=2, date=None, progress=False
+    )
+    summary = Page(path.read_text(encoding="utf-8")).text
+    (sentence,) = [t for t in summary if "are the most alike" in t]
+    assert sentence.endswith(", not tested).")
+    assert any("could not be tested" in t for t in summary)
 
 
 def test_pictures_are_whole_have_words_and_no_script(page, simulated):

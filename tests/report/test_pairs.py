@@ -41,6 +41,29 @@ def test_one_significant_pair_is_named_with_its_interval():
     assert "oppose" not in said
 
 
+def test_terms_are_explained_once_where_they_stand_first():
+    said = sentences(made([0.01, 0.02, np.nan]))
+    assert said[0].endswith(
+        "Without noise: what r would be if each class had any number of perturbagens. "
+        "A perturbagen is what cells were treated with, such as a compound."
+    )
+    assert sum("A perturbagen is" in sentence for sentence in said) == 1
+    params = {"level": 0.95, "n_boot": 10, "n_perm": 20}
+    wells = made([0.01, 0.02, np.nan])
+    wells = Pairs(wells.table.assign(corrected=np.nan), wells.sizes, params)
+    assert "without noise" not in plain(wells).lower()
+    assert "perturbagen" not in plain(wells)
+    assert "A perturbagen is" in plain(made([np.nan] * 3))
+
+
+def test_a_pair_that_could_not_be_tested_is_told_as_such():
+    found = made([0.01, 0.3, np.nan])
+    assert found.r_of("b", "a", 0.8) == "r\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0.80"
+    assert found.r_of("c", "b", 0.8).endswith("0.80, not tested")
+    untested = Pairs(found.table.drop(columns=["pvalue", "qvalue"]))
+    assert untested.r_of("a", "b", 0.8).endswith("0.80, not tested")
+
+
 def test_several_pairs_are_counted_and_opposition_is_explained():
     said = plain(made([0.01, 0.05, 0.2], r=-0.8))
     assert "2 of 3 pairs" in said
@@ -68,7 +91,7 @@ def test_where_nothing_is_significant_the_page_says_why():
 
 def test_where_nothing_could_be_tested_the_page_says_so():
     said = plain(made([np.nan] * 3, sizes=(1, 1, 5), unit="pert_id"))
-    assert said == (
+    assert said.startswith(
         "Whether classes are alike by more than chance could not be tested: no two classes have "
         "two or more perturbagens each."
     )

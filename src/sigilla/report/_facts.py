@@ -11,7 +11,6 @@ import pandas as pd
 from sigilla import get
 from sigilla.report._held_out import PERTURBAGEN_KEYS, HeldOut
 from sigilla.report._pairs import pairs, sentences
-from sigilla.report._words import correlation as as_r
 from sigilla.report._words import name, percent, signed
 
 if TYPE_CHECKING:
@@ -75,8 +74,8 @@ def facts(
         cell_lines=_cell_lines(adata),
         summary=[
             *sentences(found),
-            *_alike(classes),
-            *_spread(correlation, classes),
+            *_alike(classes, found),
+            *_spread(correlation, classes, found),
             *_trust(measured),
         ],
     )
@@ -119,7 +118,9 @@ def _composition(adata: AnnData, key: str, classes: pd.DataFrame) -> list[tuple[
         rows.append(("Codes", f"{len(classes)}"))
     for column in PERTURBAGEN_KEYS:
         if column in adata.obs:
-            rows.append(("Perturbagens", f"{adata.obs[column].nunique():,}"))
+            rows.append(
+                ("Perturbagens (compounds and the like)", f"{adata.obs[column].nunique():,}")
+            )
             break
     if "cell_id" in adata.obs:
         rows.append(("Cell lines", f"{adata.obs['cell_id'].nunique():,}"))
@@ -140,16 +141,16 @@ def _cell_lines(adata: AnnData) -> list[tuple[str, int]]:
     return [*shown, ("all others", rest)] if rest else shown
 
 
-def _alike(classes: pd.DataFrame) -> list[str]:
-    pairs = classes[classes["mutual"]].drop_duplicates("correlation").head(4)
-    if pairs.empty:
+def _alike(classes: pd.DataFrame, found: Pairs) -> list[str]:
+    mutual = classes[classes["mutual"]].drop_duplicates("correlation").head(4)
+    if mutual.empty:
         return []
     first, *others = (
         (
             f"{name(p['class'])} and {name(p['nearest'])}",
-            as_r(p["correlation"]),
+            found.r_of(p["class"], p["nearest"], p["correlation"]),
         )
-        for p in pairs.to_dict("records")
+        for p in mutual.to_dict("records")
     )
     said = [f"{first[0]} are the most alike ({first[1]})."]
     if others:
@@ -162,7 +163,7 @@ def _joined(pairs: list[tuple[str, str]]) -> str:
     return texts[0] if len(texts) == 1 else f"{'; '.join(texts[:-1])}; and {texts[-1]}"
 
 
-def _spread(correlation: pd.DataFrame, classes: pd.DataFrame) -> list[str]:
+def _spread(correlation: pd.DataFrame, classes: pd.DataFrame, found: Pairs) -> list[str]:
     r = correlation.to_numpy()
     pairs = r[np.triu_indices(len(r), k=1)]
     pairs = pairs[np.isfinite(pairs)]
@@ -180,14 +181,12 @@ def _spread(correlation: pd.DataFrame, classes: pd.DataFrame) -> list[str]:
     said.append(
         f"{name(alone['class'])} stands most apart: even its nearest class, "
         f"{name(alone['nearest'])}, "
-        f"is at {as_r(alone['correlation'])}."
+        f"is at {found.r_of(alone['class'], alone['nearest'], alone['correlation'])}."
     )
     i, j = np.unravel_index(np.nanargmin(r), r.shape)
     if r[i, j] < -0.2:
-        said.append(
-            f"{name(correlation.index[i])} and {name(correlation.index[j])} are the most opposed "
-            f"({as_r(r[i, j])})."
-        )
+        a, b = correlation.index[i], correlation.index[j]
+        said.append(f"{name(a)} and {name(b)} are the most opposed ({found.r_of(a, b, r[i, j])}).")
     return said
 
 

@@ -27,6 +27,18 @@ _DESCRIBED = {
     "fitted.h5ad": "the data with codes, distances and the model; opens in Python (anndata) and R",
 }
 
+# What is correlated, and in one sentence what that is.
+_WHERE = {
+    "genes": (
+        "decoded prototypes, gene by gene",
+        "A prototype is the expression profile that the model makes of a class's code.",
+    ),
+    "latent": (
+        "codes in the latent space",
+        "A code is the point that stands for a class among the coordinates that the model learned.",
+    ),
+}
+
 
 def render(
     *,
@@ -41,6 +53,7 @@ def render(
     """The page. Whatever came from data is escaped by the template engine."""
     from sigilla.models import METHODS
 
+    genes = _genes(told)
     return (
         environment()
         .get_template("page.html.j2")
@@ -50,7 +63,7 @@ def render(
             told=told,
             rows=told.classes.astype(object).where(told.classes.notna(), None).to_dict("records"),
             pairs_of=pair_table(told.pairs),
-            genes=_genes(told),
+            genes=genes,
             measured=measured if isinstance(measured, HeldOut) else None,
             not_measured=measured if isinstance(measured, str) else "",
             n_folds=N_FOLDS,
@@ -58,10 +71,9 @@ def render(
             drawn=drawn,
             origin=origin,
             files=[(name, _DESCRIBED[name]) for name in files],
-            where={
-                "genes": "decoded prototypes, gene by gene",
-                "latent": "codes in the latent space",
-            }[told.space],
+            where=_WHERE[told.space],
+            # Numbers, as a class may be called anything.
+            anchors={name: f"class-{i}" for i, (name, _) in enumerate(genes, start=1)},
         )
     )
 

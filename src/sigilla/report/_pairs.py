@@ -42,6 +42,19 @@ class Pairs:
         """Pairs that have a p-value."""
         return int(self.table["qvalue"].notna().sum()) if self.tested else 0
 
+    def r_of(self, a: str, b: str, r: float) -> str:
+        """The correlation of two classes in a sentence, and whether it could not be tested."""
+        return (
+            correlation(r) if frozenset((a, b)) in self._known else f"{correlation(r)}, not tested"
+        )
+
+    @property
+    def _known(self) -> set[frozenset[str]]:
+        if not self.tested:
+            return set()
+        known = self.table[self.table["qvalue"].notna()]
+        return {frozenset(pair) for pair in zip(known["class_a"], known["class_b"], strict=True)}
+
     @property
     def unit(self) -> str:
         """What was resampled."""
@@ -102,17 +115,33 @@ def sentences(found: Pairs) -> list[str]:
         return []
     known = found.table.dropna(subset=["qvalue"])
     if known.empty:
-        return [
+        said = [
             (
                 "Whether classes are alike by more than chance could not be tested: no two classes "
                 f"have two or more {found.unit}s each."
             )
         ]
+        return _explained(found, said)
     significant = known[known["significant"]]
     said = _significant(found, significant, len(known)) if len(significant) else _none(found, known)
     untested = len(found.table) - len(known)
     if untested:
         said.append(_untested_pairs(found, untested))
+    return _explained(found, said)
+
+
+def _explained(found: Pairs, said: list[str]) -> list[str]:
+    """The same with each term that a reader may not know explained where it stands first."""
+    meanings = {
+        "without noise": (
+            f"Without noise: what r would be if each class had any number of {found.unit}s."
+        ),
+        "perturbagen": "A perturbagen is what cells were treated with, such as a compound.",
+    }
+    for term, meaning in meanings.items():
+        first = next((i for i, sentence in enumerate(said) if term in sentence), None)
+        if first is not None:
+            said[first] = f"{said[first]} {meaning}"
     return said
 
 

@@ -107,3 +107,9 @@ function enliven(table) {
 }
 
 document.querySelectorAll("table.sortable").forEach(enliven);
+
+// A link into another table finds its row also where a search has hidden it.
+document.addEventListener("click", ({ target }) => {
+  const link = target.closest("td a[href^='#']");
+  if (link) document.getElementById(link.hash.slice(1)).hidden = false;
+});
