@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -28,6 +29,16 @@ reports = sg.report.pcl_correlation(
     sets, "out", n_splits=0, n_boot=2, n_perm=2, options={"max_epochs": 2}, date=None, n_jobs=2
 )
 print(reports.table["status"].to_json())
+"""
+KILLED = """
+import sys
+import sigilla as sg
+
+_, scheduler, out, *inputs = sys.argv
+sg.report.pcl_correlation(
+    inputs, out, scheduler=scheduler, n_splits=0, n_boot=2, n_perm=2, options={"max_epochs": 2},
+    date=None,
+)
 """
 OPTIONS = {
     "n_splits": 0,
@@ -117,6 +128,59 @@ def test_a_worker_that_dies_takes_only_its_own_piece(cluster, tmp_path, caplog):
     assert "died" in reports.table.loc["doomed", "reason"]
     assert not (tmp_path / "doomed").exists()
     assert "before: a warning" in [record.message for record in caplog.records]
+
+
+@pytest.fixture
+def undrawn(cluster):
+    """Each report takes its time in the worker, and draws nothing."""
+    from distributed import Client
+
+    def replace():
+        from sigilla.report import _make
+
+        _make.pictures = lambda *_: time.sleep(0.3) or {}
+
+    def put_back():
+        from sigilla.report import _figures, _make
+
+        _make.pictures = _figures.pictures
+
+    with Client(cluster, set_as_default=False) as client:
+        client.run(replace)
+        yield client
+        client.run(put_back)
+
+
+def test_a_job_that_is_killed_and_started_again_keeps_what_was_finished(cluster, undrawn, tmp_path):
+    def busy():
+        from sigilla.report import _dask
+
+        return _dask._alone.locked()
+
+    inputs, out = [tmp_path / f"{i}.h5ad" for i in range(5)], tmp_path / "out"
+    for i, path in enumerate(inputs):
+        data(i).write_h5ad(path)
+    job = [sys.executable, "-c", KILLED, cluster.scheduler_address, out, *inputs]
+    killed = subprocess.Popen([str(word) for word in job])
+    deadline = time.monotonic() + 120
+    while len(list(out.glob("*/piece.json"))) < 2:
+        assert killed.poll() is None, "the job ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    killed.kill()
+    killed.wait()
+    # The worker is somebody else's: it finishes what it is at, and is given no more.
+    while any(undrawn.run(busy).values()):
+        time.sleep(0.05)
+    finished = {p.parent.name: files(p.parent) for p in out.glob("*/piece.json")}
+    written = {p: p.stat().st_mtime_ns for name in finished for p in (out / name).iterdir()}
+    assert 2 <= len(finished) < 5
+
+    reports = sg.report.pcl_correlation(inputs, out, scheduler=cluster.scheduler_address, **OPTIONS)
+    expected = {p.stem: "kept" if p.stem in finished else "made" for p in inputs}
+    assert reports.table["status"].to_dict() == expected
+    assert {p: p.stat().st_mtime_ns for p in written} == written
+    assert {name: files(out / name) for name in finished} == finished
 
 
 def test_one_report_can_be_made_by_a_scheduler_too(cluster, tmp_path):
