@@ -87,7 +87,8 @@ def class_correlation(
     :math:`H_{ab}` asks whether the correlation is 0 (``pvalue``). The other asks more: whether the
     classes are more alike than groups of units that chance put together, which what all units
     share makes alike too. It ranks that t among those of ``n_perm`` permutations of the units
-    among the classes, in pairs of classes of about the same sizes (``pvalue_perm``).
+    among the classes, in pairs of classes of about the same sizes (``pvalue_perm``). It is to be
+    read beside the first, not alone: chance mixes classes, so its groups vary in other ways.
 
     Parameters
     ----------
