@@ -183,12 +183,17 @@ def sooner(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
     if first.empty:
         return f"{start}the default does not reach the {goal:.3f} of {name}."
     passed = first.iloc[0]["seconds"]
+    ends, than_end = "", ""
+    if end["recipe"] == "published":  # the peers may have been cut short: their end says nothing
+        ends = (
+            f"ends after {int(end['epoch'])} epochs and {end['seconds']:.0f} s at "
+            f"{end['accuracy']:.3f}; on its way it "
+        )
+        than_end = f"{end['seconds'] / passed:.0f} times sooner than the recipe ends, "
     return (
-        f"{start}{name} ends after {int(end['epoch'])} epochs and "
-        f"{end['seconds']:.0f} s at {end['accuracy']:.3f}; on its way it was best with "
-        f"{goal:.3f}, after {best['seconds']:.0f} s. The default passes {goal:.3f} after "
-        f"{passed:.2f} s: {end['seconds'] / passed:.0f} times sooner than that ends, "
-        f"{best['seconds'] / passed:.1f} times sooner than its best epoch."
+        f"{start}{name} {ends}was best with {goal:.3f}, after {best['seconds']:.0f} s. The default "
+        f"passes {goal:.3f} after {passed:.2f} s: {than_end}{best['seconds'] / passed:.1f} times "
+        "sooner than its best epoch."
     )
 
 

@@ -83,8 +83,8 @@ def test_peers_join_the_table_but_do_not_stand_in_for_it(script, tmp_path, table
 def test_the_summary_says_how_much_sooner_and_where_the_default_falls_short(script, table):
     text = "\n".join(script.summary(table))
     assert "| published | 0 | 9 | 200.0 | 0.550 | 0.600 |" in text
-    assert "The default passes 0.600 after 4.00 s: 50 times sooner than that ends, 25.0" in text
-    assert "The default passes 0.300 after 2.00 s: 5 times sooner than that ends, 5.0" in text
+    assert "passes 0.600 after 4.00 s: 50 times sooner than the recipe ends, 25.0 times" in text
+    assert "passes 0.300 after 2.00 s: 5.0 times sooner than its best epoch." in text
     assert "Seed 0: the default does not reach the 0.900 of scvi-tools, SCANVI." in text
     assert "pythae" not in text
 
@@ -131,3 +131,10 @@ def test_judging_leaves_training_as_it_was(peers):
     peers.judged(module, judge)
     assert module.training
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_recipes_that_the_minutes_ended_are_named(peers):
+    columns = ["recipe", "epoch"]
+    table = pd.DataFrame([["scvi", 1], ["scvi", 63], ["pythae_vqvae", 100]], columns=columns)
+    assert peers.cut_short(table) == " Cut short by the minutes: scvi at 63 of 400 epochs."
+    assert peers.cut_short(table[table["recipe"] != "scvi"]) == ""
