@@ -18,8 +18,6 @@ VERBS = [
     for face in ("tl", "pp", "get", "pl")
     for name in getattr(sg, face).__all__
     if inspect.isfunction(getattr(getattr(sg, face), name))
-    # The only plot that reads no table of sg.get.
-    and f"{face}.{name}" != "pl.influential_features"
 ]
 
 

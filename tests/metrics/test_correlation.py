@@ -313,6 +313,14 @@ def test_a_class_of_one_unit_or_none_has_a_correlation_but_no_interval(some):
             assert np.isfinite(values[0, [2, 3]]).all(), name
 
 
+def test_where_no_class_has_two_units_nothing_is_known_of_the_noise():
+    found = class_correlation(np.random.default_rng(0).normal(size=(3, 20)), [0, 1, 2])
+    assert np.isfinite(found.r).all()
+    off = ~np.eye(3, dtype=bool)
+    for name in FIELDS[1:]:
+        assert np.isnan(getattr(found, name)[off]).all(), name
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

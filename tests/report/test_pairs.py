@@ -41,9 +41,9 @@ def test_one_significant_pair_is_named_with_its_interval():
     assert "oppose" not in said
 
 
-def test_terms_are_explained_once_where_they_stand_first():
+def test_terms_are_explained_after_the_first_sentence():
     said = sentences(made([0.01, 0.02, np.nan]))
-    assert said[0].endswith(
+    assert said[1] == (
         "Without noise: what r would be if each class had any number of perturbagens. "
         "A perturbagen is what cells were treated with, such as a compound."
     )
@@ -74,7 +74,7 @@ def test_several_pairs_are_counted_and_opposition_is_explained():
 
 def test_pairs_that_stand_out_from_chance_are_told_from_those_that_do_not():
     said = plain(made([0.01, 0.02, 0.2], chance=(0.04, 0.3, 0.04)))
-    assert "1 of them is also more alike than groups of perturbagens" in said
+    assert "One of them is also more alike than groups of perturbagens" in said
     assert "puts together: a and b. The others may share no more than" in said
     said = plain(made([0.01, 0.02, 0.2], chance=(0.04, 0.05, 0.4)))
     assert "All of them are also more alike" in said

@@ -179,7 +179,7 @@ def open_gctx(path: str | Path) -> Iterator[Gctx]:
         raise
     except (OSError, RuntimeError) as error:
         raise FileError(
-            f"path={str(path)!r} is damaged or incomplete ({error}). Fetch or copy it again and "
+            f"path={str(path)!r} is damaged or incomplete. Fetch or copy it again and "
             "compare its size with the source."
         ) from error
 

@@ -36,7 +36,7 @@ class Units:
     def noise(self) -> Floats:
         """Squared length of the noise in each class mean; a lone unit's is that of all units."""
         freedom = np.maximum(self.n - 1, 0)
-        pooled = self.energy.sum() / max(freedom.sum(), 1)
+        pooled = self.energy.sum() / freedom.sum() if freedom.any() else np.nan
         own = np.where(freedom > 0, self.energy / np.maximum(freedom, 1), pooled)
         return np.asarray(np.where(self.n > 0, own / np.maximum(self.n, 1), 0))
 

@@ -13,6 +13,7 @@ from sigilla.pl._intervals import code_intervals
 from sigilla.pl._nodes import signature_nodes
 from sigilla.pl._prototypes import prototypes
 from sigilla.pl._quality import class_quality
+from sigilla.target import guard
 
 __all__ = [
     "calibration",
@@ -27,3 +28,5 @@ __all__ = [
     "prototypes",
     "signature_nodes",
 ]
+
+guard(globals())

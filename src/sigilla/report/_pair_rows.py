@@ -88,15 +88,19 @@ def _columns(found: Pairs) -> list[Column]:
         Column("corrected", "without noise", signed),
         Column("low", f"{found.level} from", signed),
         Column("high", "to", signed),
-        Column("pvalue", "p", pvalue, down=False),
-        Column("qvalue", "q", pvalue, down=False),
-        Column("qvalue_perm", "q of chance", pvalue, down=False),
+        Column("pvalue", "p", _narrow, down=False),
+        Column("qvalue", "q", _narrow, down=False),
+        Column("qvalue_perm", "q of chance", _narrow, down=False),
         Column("n_a", "n, first", whole),
         Column("n_b", "n, second", whole),
         Column("r_means", "r of means", signed),
         Column("significant", f"q \N{LESS-THAN OR EQUAL TO} {percent(FDR)}", _yes, number=False),
         Column("nearest", "nearest", _yes, number=False),
     ]
+
+
+def _narrow(p: float) -> str:
+    return pvalue(p).replace("<\N{NO-BREAK SPACE}0.0001", "<\N{NARROW NO-BREAK SPACE}1e-4")
 
 
 def _yes(value: object) -> str:

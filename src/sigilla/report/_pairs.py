@@ -131,18 +131,15 @@ def sentences(found: Pairs) -> list[str]:
 
 
 def _explained(found: Pairs, said: list[str]) -> list[str]:
-    """The same with each term that a reader may not know explained where it stands first."""
+    """The same, with the terms that a reader may not know explained after the first sentence."""
     meanings = {
         "without noise": (
             f"Without noise: what r would be if each class had any number of {found.unit}s."
         ),
         "perturbagen": "A perturbagen is what cells were treated with, such as a compound.",
     }
-    for term, meaning in meanings.items():
-        first = next((i for i, sentence in enumerate(said) if term in sentence), None)
-        if first is not None:
-            said[first] = f"{said[first]} {meaning}"
-    return said
+    needed = [meaning for term, meaning in meanings.items() if any(term in one for one in said)]
+    return [said[0], *([" ".join(needed)] if needed else []), *said[1:]]
 
 
 def _significant(found: Pairs, significant: pd.DataFrame, n_tested: int) -> list[str]:
@@ -182,7 +179,8 @@ def _beyond_chance(found: Pairs, significant: pd.DataFrame) -> str:
     which = "; ".join(shown[:_NAMED]) + ("; and others" if len(shown) > _NAMED else "")
     if len(beyond) == len(significant):
         return f"All of them are also {asked}."
-    return f"{len(beyond):,} of them {_is(len(beyond))} also {asked}: {which}. The others {rest}."
+    some = "One" if len(beyond) == 1 else f"{len(beyond):,}"
+    return f"{some} of them {_is(len(beyond))} also {asked}: {which}. The others {rest}."
 
 
 def _is(n: int) -> str:
