@@ -243,12 +243,14 @@ def main() -> None:
     table = with_peers(options.out)
     intro = (
         f"{len(split.x) + len(split.new_x):,} simulated signatures x {split.x.shape[1]} genes, 75 "
-        f"classes of the published sizes, one in ten held out; {options.threads} threads, torch "
+        f"classes of the published sizes, one in ten held out; {options.threads} thread(s), torch "
         f"{torch.__version__}. Seconds are of training, start in closed form included, judging "
         "excluded; the published recipe runs in sigilla's trainer."
     )
     if not table["recipe"].isin(configs).all():
-        intro += " How the peers ran, and on how many threads, stands with their own table."
+        intro += (
+            " Seconds of the peers are of the processor; how they ran stands with their own table."
+        )
     draw(table, options.out / "time_to_quality.png")
     figure = "![Accuracy against seconds](time_to_quality.png)"
     lines = ["## Time to quality", "", intro, "", figure, "", *summary(table)]

@@ -300,6 +300,19 @@ def test_what_all_units_share_is_more_than_0_and_no_more_than_chance():
     assert (found.qvalue_perm[upper] > 0.05).all()
 
 
+def test_a_pair_that_is_opposed_where_all_others_are_alike_stands_out_from_chance():
+    rng = np.random.default_rng(1)
+    shared, own = rng.normal(size=(2, 200))
+    units = 1.5 * shared + rng.normal(size=(150, 200))
+    units[:5] += 1.7 * own
+    units[5:10] -= 1.7 * own
+    found = class_correlation(units, np.repeat(np.arange(30), 5), n_perm=100)
+    assert -0.2 < found.corrected[0, 1] < 0
+    # Chance makes correlations that are surely above 0, and none below it.
+    assert found.pvalue[0, 1] > 1e6 * found.pvalue[2:, 2:][np.triu_indices(28, 1)].max()
+    assert found.qvalue_perm[0, 1] < 0.05
+
+
 def test_a_class_of_one_unit_or_none_has_a_correlation_but_no_interval(some):
     units, classes = some
     keep = (classes != 1) | (np.cumsum(classes == 1) == 1)

@@ -37,7 +37,7 @@ def test_one_significant_pair_is_named_with_its_interval():
     assert "a and b (r = 0.80, without noise 0.90, 95 % interval 0.50 to 1.00)." in said
     assert "class means, without the code book, give 2 significant pairs" in said
     assert "1 further pair could not be tested" in said
-    assert "None of them is more alike than groups of perturbagens that chance puts" in said
+    assert "The two are not more alike than groups of perturbagens that chance puts" in said
     assert "oppose" not in said
 
 
@@ -77,7 +77,11 @@ def test_pairs_that_stand_out_from_chance_are_told_from_those_that_do_not():
     assert "One of them is also more alike than groups of perturbagens" in said
     assert "puts together: a and b. The others may share no more than" in said
     said = plain(made([0.01, 0.02, 0.2], chance=(0.04, 0.05, 0.4)))
-    assert "All of them are also more alike" in said
+    assert "All of them are also more alike than" in said
+    said = plain(made([0.01, 0.3, 0.2], chance=(0.04, 0.04, 0.4), r=-0.8))
+    assert "The two are also more alike or opposed than" in said
+    said = plain(made([0.01, 0.02, 0.2]))
+    assert "None of them is more alike than" in said
 
 
 def test_where_nothing_is_significant_the_page_says_why():
@@ -92,7 +96,7 @@ def test_where_nothing_is_significant_the_page_says_why():
 def test_where_nothing_could_be_tested_the_page_says_so():
     said = plain(made([np.nan] * 3, sizes=(1, 1, 5), unit="pert_id"))
     assert said.startswith(
-        "Whether classes are alike by more than chance could not be tested: no two classes have "
+        "Whether classes are correlated could not be tested: no two classes have "
         "two or more perturbagens each."
     )
 

@@ -206,7 +206,7 @@ def test_lost_labels_genes_and_statistics_are_named(fitted):
         sg.tl.code_correlation(fitted)
 
 
-def test_on_a_real_plate_neighbours_on_a_pathway_are_found_and_the_vehicle_is_not(mirror):
+def test_on_a_real_plate_neighbours_on_a_pathway_are_surest_and_the_vehicle_is_like_chance(mirror):
     adata = ad.read_h5ad(mirror("lincs/l1000_ljp005_a375_zs.h5ad"))
     names = adata.obs["moa"].astype(str).str.split("; ").str[0]
     adata.obs["pcl"] = names.where(names != "unknown").astype("category")
@@ -222,6 +222,7 @@ def test_on_a_real_plate_neighbours_on_a_pathway_are_found_and_the_vehicle_is_no
     assert (found["low"].iloc[:2] > 0.3).all()
     assert found["qvalue_perm"].iloc[0] < 0.02
     assert 1 <= (found["qvalue_perm"] < 0.05).sum() < 5
+    assert (found["qvalue"] < 0.05).sum() > 10  # many compounds share that they do little
     # One perturbagen tells nothing of others.
     vehicle = (found[PAIR] == "vehicle control").any(axis=1)
     assert found.loc[vehicle, "qvalue"].isna().all()
@@ -233,5 +234,5 @@ def test_on_a_real_plate_neighbours_on_a_pathway_are_found_and_the_vehicle_is_no
     sg.tl.code_correlation(adata, unit="unit")
     found = sg.get.code_correlation_stats(adata)
     vehicle = (found[PAIR] == "vehicle control").any(axis=1)
-    assert (found.loc[vehicle, "qvalue_perm"].dropna() > 0.2).all()
+    assert not (found.loc[vehicle, ["qvalue", "qvalue_perm"]] < 0.05).all(axis=1).any()
     assert found.loc[vehicle, "qvalue_perm"].notna().any()

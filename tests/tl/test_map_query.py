@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import logging
 
+import anndata as ad
 import numpy as np
 import pytest
 from tests.tl.test_fit import run, signatures
 
 import sigilla as sg
 from sigilla import keys
+from sigilla.tl._map_query import read_query
 
 
 @pytest.fixture
@@ -86,3 +88,25 @@ def test_values_that_are_no_numbers_are_the_querys(reference):
         sg.tl.retrieve(query, reference)
     with pytest.raises(ValueError, match=r"reference\.X has 1 NaN"):
         sg.tl.retrieve(reference, query)
+
+
+def test_a_query_of_the_models_genes_is_read_where_it_is(reference):
+    model = sg.get.model(reference, "vqvae")
+    same = reference.copy()
+    seen = read_query(same, model, layer=None, gene_key=None, min_overlap=1)
+    assert np.shares_memory(seen.x, same.X)
+    turned = reference[:, ::-1].copy()
+    seen = read_query(turned, model, layer=None, gene_key=None, min_overlap=1)
+    np.testing.assert_array_equal(seen.x, reference.X)
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_a_large_query_on_disk_is_read_by_blocks(reference, tmp_path, monkeypatch, order):
+    monkeypatch.setattr("sigilla.batches._matrix._is_large", lambda shape: True)
+    monkeypatch.setattr("sigilla.tl._map_query._BLOCK", 7)
+    reference[:, order].copy().write_h5ad(tmp_path / "query.h5ad")
+    query = ad.read_h5ad(tmp_path / "query.h5ad", backed="r")
+    sg.tl.map_query(query, reference, key="vqvae")
+    np.testing.assert_allclose(
+        query.obsm["vqvae_distances"], reference.obsm["vqvae_distances"], rtol=1e-4, atol=1e-5
+    )

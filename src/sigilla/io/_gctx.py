@@ -177,6 +177,10 @@ def open_gctx(path: str | Path) -> Iterator[Gctx]:
             yield _checked(path, file)
     except (DataError, FileError):
         raise
+    except BlockingIOError as error:
+        raise FileError(
+            f"path={str(path)!r} is being written by another program; try again when that is done"
+        ) from error
     except (OSError, RuntimeError) as error:
         raise FileError(
             f"path={str(path)!r} is damaged or incomplete. Fetch or copy it again and "

@@ -34,7 +34,7 @@ _METHODS = ("pearson", "spearman", "cosine")
 
 @dataclass(frozen=True, slots=True)
 class ClassCorrelation:
-    """Classes x classes each; NaN where a class has too few units to say.
+    """Classes x classes each; intervals and p-values are NaN where a class has one unit or none.
 
     ``r`` is the correlation of the profiles as they are, ``corrected`` that of the noise-free
     profiles, ``low`` and ``high`` its interval. ``pvalue`` and ``qvalue`` ask whether it is 0,
@@ -75,20 +75,21 @@ def class_correlation(
         \rho_{ab} = H_{ab} / \sqrt{H_{aa} H_{bb}}
 
     where the profiles :math:`P` hold the share :math:`A` of each class mean. The interval holds
-    every :math:`\rho` at which :math:`r - \rho \sqrt{H_{aa} H_{bb}} / |p_a| |p_b|` is no further
-    from 0 than Student's t allows (Fieller 1954): its standard error is that of ``n_boot`` draws of
-    units within their classes, moderated (Smyth 2004): what two or three units say of their
-    variance is drawn towards what those of all other classes say, and gains their degrees of
+    every :math:`\rho` at which :math:`(H_{ab} - \rho \sqrt{H_{aa} H_{bb}}) / |p_a| |p_b|` is no
+    further from 0 than Student's t allows (Fieller 1954): its standard error is that of ``n_boot``
+    draws of units within their classes, moderated (Smyth 2004): what two or three units say of
+    their variance is drawn towards what those of all other classes say, and gains their degrees of
     freedom as far as classes agree. Both classes of a pair bring the product of their noise; it is
     counted once. Where a class's signal is no stronger than its noise, the far end of the interval
     is -1 or 1, or both are.
 
     There are two tests, each with its false discovery rate over all pairs. Student's t of
-    :math:`H_{ab}` asks whether the correlation is 0 (``pvalue``). The other asks more: whether the
-    classes are more alike than groups of units that chance put together, which what all units
-    share makes alike too. It ranks that t among those of ``n_perm`` permutations of the units
-    among the classes, in pairs of classes of about the same sizes (``pvalue_perm``). It is to be
-    read beside the first, not alone: chance mixes classes, so its groups vary in other ways.
+    :math:`H_{ab}` asks whether the correlation is 0 (``pvalue``). The other asks whether the
+    classes are more alike, or more opposed, than groups of units that chance put together, which
+    what all units share makes alike too (``pvalue_perm``). It ranks that t among those of the
+    means of ``n_perm`` permutations of the units among the classes, in pairs of about the same
+    sizes. It is to be read beside the first, not alone: chance mixes classes, so that its groups
+    vary in other ways, and of correlations of 0 it does not hold the false discovery rate.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ def class_correlation(
         identity by default.
     method
         ``"pearson"``, ``"cosine"`` or ``"spearman"``; the correction of the last is that of
-        Pearson's correlation.
+        Pearson's correlation, and so are both tests.
     n_boot, n_perm
         Draws and permutations, 1 or more.
     level
@@ -157,8 +158,8 @@ def class_correlation(
     alike = _alike(deviation, member, energy)
     twice = _twice(alike, noise, np.square(share) @ noise)
     pvalue = _studentised(signal, moderated(seen, twice))
-    null = np.stack(list(_permuted(x, member, alike, n_perm, rng)))
-    chance = _rank_among(pvalue, null, _similar_sizes(n))
+    null = np.stack(list(_permuted(x, member, n_perm, rng)))
+    chance = _rank_among(_signed(pvalue, signal), null, _similar_sizes(n))
 
     ranks = method == "spearman"
     numerator, reach, moments = resampled(seen, p, deviation, signal, n_boot, rng, ranks=ranks)
@@ -219,7 +220,7 @@ def _alike(deviation: Floats, member: Floats, energy: Floats) -> float:
 
 
 def _twice(alike: float, noise: Floats, mixed: Floats) -> Floats:
-    """Variance of the product of the noise of two profiles, of which each is a mix of means."""
+    """Variance of the product of the noise of a mean (``noise``) and of a mix of means."""
     products = alike * np.outer(noise, mixed)
     return np.asarray((products + products.T) / 2)
 
@@ -231,15 +232,22 @@ def _studentised(signal: Floats, varied: Moderated) -> Floats:
         return np.asarray(2 * t.sf(statistic, varied.pair_freedom))
 
 
-def _permuted(
-    x: Floats, member: Floats, alike: float, n_perm: int, rng: np.random.Generator
-) -> Iterator[Floats]:
-    """The same p-values for the means of units that are dealt out to the classes anew."""
+def _signed(pvalue: Floats, signal: Floats) -> Floats:
+    """A number that rises with Student's t, whatever the degrees of freedom, of either sign."""
+    return np.asarray(-np.log(np.maximum(pvalue, 1e-300)) * np.sign(signal))
+
+
+def _permuted(x: Floats, member: Floats, n_perm: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """The same for the means of units that are dealt out to the classes anew."""
     length = np.square(x).sum(axis=1)
     n = member.sum(axis=0)
     per_class = np.maximum(n, 1)
     # Sums of rows of the products between units, where these fit; else products of sums.
     products = x @ x.T if len(x) <= 4 * x.shape[1] else None
+    # What is shared by deviations from the mean of a class that chance made: hardly differs.
+    dealt = rng.permutation(member)
+    deviation = x - dealt @ (dealt.T @ x / per_class[:, None])
+    alike = _alike(deviation, dealt, dealt.T @ np.square(deviation).sum(axis=1))
     for _ in range(n_perm):
         dealt = rng.permutation(member)
         mean = sparse.csr_array(dealt.T / per_class[:, None])
@@ -250,7 +258,8 @@ def _permuted(
         seen = Units(n, dealt, along, squares, product)
         noise = seen.noise
         signal = product - np.diag(noise)
-        yield _studentised(signal, moderated(seen, _twice(alike, noise, noise)))
+        pvalue = _studentised(signal, moderated(seen, _twice(alike, noise, noise)))
+        yield _signed(pvalue, signal)
 
 
 def _similar_sizes(n: Floats) -> NDArray[np.intp]:
@@ -269,16 +278,19 @@ def _similar_sizes(n: Floats) -> NDArray[np.intp]:
 
 
 def _rank_among(statistic: Floats, null: Floats, group: NDArray[np.intp]) -> Floats:
-    """Share of a group's null that is as extreme; ties count, and so does the pair itself."""
+    """Twice the share of a group's null that is as far out on the side of its sign, with itself."""
     p = np.full_like(statistic, np.nan)
     upper = np.triu(np.ones(statistic.shape, dtype=bool), 1)
     for g in range(group.max(initial=-1) + 1):
-        here = group == g
-        chance = null[:, here & upper].ravel()
-        chance = np.sort(chance[np.isfinite(chance)])
+        here = (group == g) & ~np.isnan(statistic)
+        chance = null[:, (group == g) & upper].ravel()
+        chance = np.sort(chance[~np.isnan(chance)])
         # A permutation that is the same up to rounding must not escape the comparison.
-        as_extreme = np.searchsorted(chance, statistic[here] * (1 + 1e-9), side="right")
-        p[here] = (1 + as_extreme) / (1 + len(chance))
+        margin = 1e-9 * np.abs(statistic[here])
+        above = len(chance) - np.searchsorted(chance, statistic[here] - margin, side="left")
+        below = np.searchsorted(chance, statistic[here] + margin, side="right")
+        as_extreme = np.where(statistic[here] > 0, above, below)
+        p[here] = np.minimum(2 * (1 + as_extreme) / (1 + len(chance)), 1)
     return p
 
 

@@ -140,7 +140,7 @@ def resampled(
     *,
     ranks: bool,
 ) -> tuple[Floats, Floats, tuple[Floats, Floats, Floats]]:
-    """Correlation as it is, what noise leaves of a correlation of 1; variances and covariance.
+    """Correlation with noise, what noise leaves of one that is 1; their variances and covariance.
 
     A draw moves a profile by the mean deviation of the drawn units. To first order its product
     with another profile moves by ``along``, and the correlation of both by ``turning``: also for

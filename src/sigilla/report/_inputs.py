@@ -81,7 +81,10 @@ class File:
         for name in TABLES:
             given = self.release.get(name, ())
             for path in [given] if isinstance(given, str | Path) else given:
-                files[f"{name}: {Path(path).name}"] = (name, Path(path))
+                shown = f"{name}: {Path(path).name}"
+                while shown in files:  # another folder's file of the same name
+                    shown += " (again)"
+                files[shown] = (name, Path(path))
         for argument, path in files.values():
             if not path.is_file():
                 raise FileError(f"{argument}={str(path)!r} does not exist")

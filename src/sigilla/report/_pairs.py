@@ -117,7 +117,7 @@ def sentences(found: Pairs) -> list[str]:
     if known.empty:
         said = [
             (
-                "Whether classes are alike by more than chance could not be tested: no two classes "
+                "Whether classes are correlated could not be tested: no two classes "
                 f"have two or more {found.unit}s each."
             )
         ]
@@ -168,17 +168,20 @@ def _opposed(significant: pd.DataFrame) -> str:
 def _beyond_chance(found: Pairs, significant: pd.DataFrame) -> str:
     """What is left once everything that all perturbagens share is taken for granted."""
     beyond = significant[significant["qvalue_perm"] <= FDR]
-    asked = f"more alike than groups of {found.unit}s that chance puts together"
+    alike = "more alike or opposed" if any(significant["r"] < 0) else "more alike"
+    asked = f"{alike} than groups of {found.unit}s that chance puts together"
     rest = (
         f"may share no more than what many {found.unit}s of this data set do, such as a common "
-        "response to treatment"
+        "response to treatment, or none"
     )
     if beyond.empty:
+        if len(significant) == 1:
+            return f"The two are not {asked}: they {rest}."
         return f"None of them is {asked}: they {rest}."
     shown = [f"{name(a)} and {name(b)}" for a, b in beyond[["class_a", "class_b"]].to_numpy()]
     which = "; ".join(shown[:_NAMED]) + ("; and others" if len(shown) > _NAMED else "")
     if len(beyond) == len(significant):
-        return f"All of them are also {asked}."
+        return f"{'All of them' if len(beyond) > 1 else 'The two'} are also {asked}."
     some = "One" if len(beyond) == 1 else f"{len(beyond):,}"
     return f"{some} of them {_is(len(beyond))} also {asked}: {which}. The others {rest}."
 

@@ -20,6 +20,10 @@ from sigilla.train import resolve_device
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sigilla.train import Rows
+
+_BLOCK = 2**15  # rows that are put in order at a time
+
 
 def map_query(
     query: AnnData,
@@ -119,11 +123,8 @@ def read_query(
         raise ValueError(f"min_overlap={min_overlap!r} must lie between 0 and 1")
     wanted, found = _match(query, model, gene_key, min_overlap)
     seen = read_observations(query, layer=layer, called="query")
-    x = np.empty((query.n_obs, len(wanted)), dtype=np.float32)
-    x[:] = model.typical().cpu().numpy()
-    here = np.flatnonzero(found >= 0)
-    x[:, here] = seen.x[:, found[here]]
-    missing = len(wanted) - len(here)
+    x = _in_order(seen.x, found, model.typical().cpu().numpy())
+    missing = int((found < 0).sum())
     if missing:
         logger.warning(
             "%d of the model's %d genes are missing and count as typical: %s",
@@ -132,6 +133,21 @@ def read_query(
             listed(np.asarray(wanted)[found < 0]),
         )
     return Observations(x, model.var_names, found)
+
+
+def _in_order(
+    rows: NDArray[np.float32] | Rows, found: NDArray[np.intp], typical: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The columns ``found``, -1 for a typical value; as they are where that changes nothing."""
+    if isinstance(rows, np.ndarray) and np.array_equal(found, np.arange(rows.shape[1])):
+        return rows
+    x = np.empty((rows.shape[0], len(found)), dtype=np.float32)
+    here = np.flatnonzero(found >= 0)
+    for start in range(0, len(x), _BLOCK):
+        block = x[start : start + _BLOCK]
+        block[:] = typical
+        block[:, here] = rows[start : start + _BLOCK][:, found[here]]
+    return x
 
 
 def _match(
