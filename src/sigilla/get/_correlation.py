@@ -30,7 +30,7 @@ def code_correlation_stats(adata: AnnData, key: str = "svqvae") -> pd.DataFrame:
     The most certain first: ``class_a``, ``class_b``; ``r``, the correlation of the codes;
     ``corrected``, the same without the noise of few perturbagens, with the interval ``low`` to
     ``high``; ``pvalue`` and ``qvalue`` (false discovery rate over all pairs) of a correlation of
-    0; ``pvalue_perm`` and ``qvalue_perm`` of a correlation no larger than that of perturbagens
+    0; ``pvalue_perm`` and ``qvalue_perm`` of one that is 0 or no larger than that of perturbagens
     dealt to classes by chance; the same of the class means as ``r_means``,
     ``corrected_means``, ...; ``n_a`` and ``n_b``, perturbagens.
 

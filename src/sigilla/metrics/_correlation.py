@@ -38,7 +38,7 @@ class ClassCorrelation:
 
     ``r`` is the correlation of the profiles as they are, ``corrected`` that of the noise-free
     profiles, ``low`` and ``high`` its interval. ``pvalue`` and ``qvalue`` ask whether it is 0,
-    ``pvalue_perm`` and ``qvalue_perm`` whether groups of units dealt by chance are as alike.
+    ``pvalue_perm`` and ``qvalue_perm`` whether it is more than what chance makes of the units.
     """
 
     r: Floats
@@ -84,12 +84,11 @@ def class_correlation(
     is -1 or 1, or both are.
 
     There are two tests, each with its false discovery rate over all pairs. Student's t of
-    :math:`H_{ab}` asks whether the correlation is 0 (``pvalue``). The other asks whether the
-    classes are more alike, or more opposed, than groups of units that chance put together, which
-    what all units share makes alike too (``pvalue_perm``). It ranks that t among those of the
-    means of ``n_perm`` permutations of the units among the classes, in pairs of about the same
-    sizes. It is to be read beside the first, not alone: chance mixes classes, so that its groups
-    vary in other ways, and of correlations of 0 it does not hold the false discovery rate.
+    :math:`H_{ab}` asks whether the correlation is 0 (``pvalue``). The other asks more
+    (``pvalue_perm``): whether the classes are also more alike, or more opposed, than groups of
+    units that chance put together, which what all units share makes alike too. It is the larger of
+    the first p-value and of a second one, which ranks that t among those of the means of
+    ``n_perm`` permutations of the units among the classes, in pairs of about the same sizes.
 
     Parameters
     ----------
@@ -159,7 +158,7 @@ def class_correlation(
     twice = _twice(alike, noise, np.square(share) @ noise)
     pvalue = _studentised(signal, moderated(seen, twice))
     null = np.stack(list(_permuted(x, member, n_perm, rng)))
-    chance = _rank_among(_signed(pvalue, signal), null, _similar_sizes(n))
+    chance = np.fmax(pvalue, _rank_among(_signed(pvalue, signal), null, _similar_sizes(n)))
 
     ranks = method == "spearman"
     numerator, reach, moments = resampled(seen, p, deviation, signal, n_boot, rng, ranks=ranks)

@@ -91,7 +91,7 @@ def code_correlation(
     ``uns[key]['code_correlation_stats']``
         Arrays, classes x classes in code order: ``r`` (of the codes as they are), ``corrected``
         (for the noise of few perturbagens), ``low``, ``high``; ``pvalue``, ``qvalue`` (is it 0?),
-        ``pvalue_perm``, ``qvalue_perm`` (do perturbagens dealt to classes by chance reach it?);
+        ``pvalue_perm``, ``qvalue_perm`` (is it 0, or do perturbagens dealt by chance reach it?);
         ``means``, the same of the class means; ``n_units`` per class; ``params``. NaN where a
         class has fewer than two perturbagens; the log names it.
 
