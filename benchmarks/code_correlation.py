@@ -1,6 +1,6 @@
 """Intervals and tests of the correlation between classes, where the correlation is known.
 
-    python benchmarks/code_correlation.py                 all, some minutes on one core
+    python benchmarks/code_correlation.py                 all, a quarter of an hour on one core
     python benchmarks/code_correlation.py --repeats 3     quicker
 
 ``classes``: units (perturbagens) drawn around class profiles of prescribed correlations, with noise
@@ -229,7 +229,7 @@ def codes_part(repeats: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--repeats", type=int, default=12, help="data sets per row (a third: fits)")
+    parser.add_argument("--repeats", type=int, default=12, help="data sets, and fits, per row")
     repeats = parser.parse_args().repeats
     start = time.perf_counter()
     text = [
@@ -237,13 +237,13 @@ def main() -> None:
         "",
         (
             f"`python benchmarks/code_correlation.py --repeats {repeats}`: known correlations, "
-            f"{repeats} data sets per row (fits: {max(repeats // 3, 1)}). Coverage is of all "
+            f"{repeats} data sets, and fits, per row. Coverage is of all "
             "pairs; pairs of classes in threes are mostly unrelated, so that of related pairs is "
             "beside it. 200 draws, 500 permutations."
         ),
         "",
         *classes_part(repeats),
-        *codes_part(max(repeats // 3, 1)),
+        *codes_part(repeats),
     ]
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text("\n".join(text) + "\n")
