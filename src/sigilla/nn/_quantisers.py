@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -30,9 +31,7 @@ def pull(moved: Tensor, still: Tensor, squares: Tensor, weight: Tensor) -> Tenso
     ``squares`` are those squared distances (n), which :func:`squared_distances` has found for all
     codes at once; they are not computed again.
     """
-    # torch leaves Function.apply untyped, and mypy sees it as a method of the subclass.
-    pulled: Tensor = _Pull.apply(moved, still, squares, weight)  # type: ignore[no-untyped-call]
-    return pulled
+    return _pull(moved, still, squares, weight)
 
 
 class _Pull(torch.autograd.Function):
@@ -45,6 +44,10 @@ class _Pull(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         moved, still, weight = ctx.saved_tensors
         return (moved - still).mul_((2 * grads[0] * weight)[:, None]), None, None, None
+
+
+# torch leaves apply without types.
+_pull: Callable[..., Tensor] = _Pull.apply
 
 
 def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
@@ -65,9 +68,7 @@ def straight_through_linear(
     if _has_autocast(z) and torch.is_autocast_enabled(z.device.type):  # once, not once per product
         weight = weight.to(torch.get_autocast_dtype(z.device.type))
     table = F.linear(codes.detach(), weight, bias)
-    # As in pull: torch leaves Function.apply untyped.
-    through: Tensor = _Through.apply(z, table, chosen, weight)  # type: ignore[no-untyped-call]
-    return through
+    return _through(z, table, chosen, weight)
 
 
 class _Through(torch.autograd.Function):
@@ -85,6 +86,9 @@ class _Through(torch.autograd.Function):
         chosen, weight = ctx.saved_tensors
         of_table = grad.new_zeros(ctx.n_codes, grad.shape[1]).index_add_(0, chosen, grad)
         return (grad @ weight).to(ctx.dtype), of_table, None, None
+
+
+_through: Callable[..., Tensor] = _Through.apply
 
 
 def _in_full(z: Tensor) -> AbstractContextManager[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from sigilla.report._held_out import MIN_SIZE
 from sigilla.report._inputs import DataSet, File, folder_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sigilla.report._request import Request
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +85,31 @@ def pieces(data_set: DataSet, folder: Path) -> list[Piece]:
 
     What cannot be read or divided is a piece with an error.
     """
-    try:
-        whole = Piece(data_set, folder, data_set.checksums())
-    except Exception as error:  # noqa: BLE001 - whatever it was, the other data sets go on
-        return [Piece(data_set, folder, {}, error=error)]
+    checksums = attempt(data_set.checksums)
+    if isinstance(checksums, Exception):
+        return [Piece(data_set, folder, {}, error=checksums)]
+    whole = Piece(data_set, folder, checksums)
     per = data_set.request.per
     if per is None:
         return [whole]
     below = folder / folder_name(per)
+    parts = attempt(lambda: _parts(whole, per, below))
+    if isinstance(parts, OSError):
+        return [replace(whole, error=parts)]  # it cannot be read: told once
+    if isinstance(parts, Exception):
+        return [whole, replace(whole, value=f"each {per}", folder=below, error=parts)]
+    return [whole, *parts]
+
+
+def attempt(work: Callable[[], T]) -> T | Exception:
+    """What the work on one piece gives, or the error that it ended with."""
     try:
-        return [whole, *_parts(whole, per, below)]
-    except OSError as error:
-        return [replace(whole, error=error)]  # it cannot be read: told once
-    except Exception as error:  # noqa: BLE001 - a column that cannot be split costs its own pieces only
-        return [whole, replace(whole, value=f"each {per}", folder=below, error=error)]
+        return work()
+    # Files, tables and fits of strangers fail in ways that no list foresees. One failure must not
+    # cost the reports on all other data sets: it is kept, told on the index and by the exit code.
+    # An interrupt from the keyboard is no Exception and still ends the job.
+    except Exception as error:  # noqa: BLE001 - see above: any failure is one piece's own
+        return error
 
 
 def _parts(whole: Piece, per: str, below: Path) -> list[Piece]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from sigilla.logging import logger
 from sigilla.report import _manifest
 from sigilla.report._make import make
+from sigilla.report._pieces import attempt
 from sigilla.settings import settings
 
 if TYPE_CHECKING:
@@ -92,10 +94,7 @@ def _one_by_one(
     waiting: Sequence[Piece], *, progress: bool | None
 ) -> Iterator[tuple[Piece, Result]]:
     for piece in waiting:
-        try:
-            yield piece, make(piece, progress=progress)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the other pieces go on
-            yield piece, error
+        yield piece, attempt(partial(make, piece, progress=progress))
 
 
 def _counted(
