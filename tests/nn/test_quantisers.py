@@ -49,16 +49,19 @@ def test_mapping_codes_once_gives_the_values_and_gradients_of_mapping_each_row(p
     assert ours["weight"].any()
 
 
-def test_a_pull_has_the_value_and_the_one_sided_gradient_of_a_weighted_squared_distance(parts):
+def test_a_pull_has_the_values_and_one_sided_gradients_of_weighted_squared_distances(parts):
     z, codes = parts["z"], parts["codes"]
     chosen = torch.arange(torch_rows) % n_codes
-    weight = torch.linspace(0, 1, torch_rows)
+    of_codes, of_z = torch.linspace(0, 1, torch_rows), torch.linspace(2, 1, torch_rows)
     squares = squared_distances(z, codes).detach().gather(1, chosen[:, None])[:, 0]
-    for moved, still in ((z, codes[chosen]), (codes[chosen], z)):
-        ours = pull(moved, still, squares, weight)
-        theirs = ((moved - still.detach()).square().sum(dim=1) * weight).sum()
-        torch.testing.assert_close(ours, theirs)
-        torch.testing.assert_close(gradients(3 * ours, parts), gradients(3 * theirs, parts))
+    ours = pull(z, codes, chosen, squares, of_codes, of_z)
+    theirs = (
+        ((codes[chosen] - z.detach()).square().sum(dim=1) * of_codes).sum(),
+        ((codes[chosen].detach() - z).square().sum(dim=1) * of_z).sum(),
+    )
+    torch.testing.assert_close(ours, theirs)
+    together = [3 * codebook - commitment for codebook, commitment in (ours, theirs)]
+    torch.testing.assert_close(*(gradients(loss, parts) for loss in together))
 
 
 def test_distances_to_codes_are_of_32_bits_under_autocast():

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -37,14 +38,14 @@ class Batch:
     label: Tensor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loss:
     """Named, already weighted terms whose sum is optimised, and metrics that are only watched."""
 
     terms: dict[str, Tensor]
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def total(self) -> Tensor:
         """The objective."""
         return torch.stack(list(self.terms.values())).sum()

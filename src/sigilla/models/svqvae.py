@@ -193,13 +193,10 @@ class SVQVAE(_base.Model):
         labelled = (label >= 0).to(z.dtype)
         share = labelled / labelled.sum().clamp_min(1)
         target = torch.where(label >= 0, label, nearest)
-        own = F.embedding(target, self.codes)
         apart = distances.detach().gather(1, target[:, None])[:, 0]
         even = torch.full_like(apart, self.config.commitment_cost / z.numel())
-        terms = {
-            "codebook": pull(own, z, apart, share / z.shape[1]),
-            "commitment": pull(z, own, apart, even),
-        }
+        codebook, commitment = pull(z, self.codes, target, apart, share / z.shape[1], even)
+        terms = {"codebook": codebook, "commitment": commitment}
         entropy = _mean(F.cross_entropy(-distances, target, reduction="none"), labelled)
         metrics = {"accuracy": _mean((nearest == target).to(z.dtype), labelled)}
         if self.is_published:
@@ -209,7 +206,7 @@ class SVQVAE(_base.Model):
         else:
             # The straight-through gradient would push the latent along its own residual, for
             # which nothing in the decoded code can make up: the encoder is left to the others.
-            decoded = self._standard_genes(own.detach())
+            decoded = self._standard_genes(F.embedding(target, self.codes.detach()))
             terms["cross_entropy"] = entropy
         terms["reconstruction"] = _mean(squared_error(decoded, x), labelled)
         return _base.Loss(terms, metrics)
@@ -226,10 +223,9 @@ class SVQVAE(_base.Model):
     def _divergence(self, z: Tensor, distances: Tensor, target: Tensor, share: Tensor) -> Tensor:
         """How far a wrong nearest code and the latent are pushed apart; 0 where it is right."""
         apart, nearest = distances.detach().min(dim=1)
-        wrong = F.embedding(nearest, self.codes)
         weight = share * (nearest != target) / z.shape[1]
-        away = pull(wrong, z, apart, weight)
-        return away + pull(z, wrong, apart, self.config.divergence_cost * weight)
+        of_z = self.config.divergence_cost * weight
+        return torch.stack(pull(z, self.codes, nearest, apart, weight, of_z)).sum()
 
     # -- use ------------------------------------------------------------------------------------
     def _encode(self, x: Tensor) -> Tensor:

@@ -25,29 +25,43 @@ def squared_distances(z: Tensor, codes: Tensor) -> Tensor:
         return (cross + z.square().sum(dim=1, keepdim=True)).clamp_min(0)
 
 
-def pull(moved: Tensor, still: Tensor, squares: Tensor, weight: Tensor) -> Tensor:
-    """``sum_i weight_i |moved_i - still_i|^2``, with a gradient for ``moved`` only.
+def pull(
+    z: Tensor, codes: Tensor, chosen: Tensor, squares: Tensor, of_codes: Tensor, of_z: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``sum_i weight_i |z_i - codes[chosen_i]|^2`` twice, each with its own weights (n).
 
-    ``squares`` are those squared distances (n), which :func:`squared_distances` has found for all
-    codes at once; they are not computed again.
+    The first has a gradient for the codes only, the second for ``z`` only. ``squares`` are those
+    squared distances (n), which :func:`squared_distances` has found for all codes at once; neither
+    they nor the differences are computed twice.
     """
-    return _pull(moved, still, squares, weight)
+    return _pull(z, codes, chosen, squares, of_codes, of_z)
 
 
 class _Pull(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, moved: Tensor, still: Tensor, squares: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(moved, still, weight)
-        return (squares * weight).sum()
+    def forward(
+        ctx: Any,
+        z: Tensor,
+        codes: Tensor,
+        chosen: Tensor,
+        squares: Tensor,
+        of_codes: Tensor,
+        of_z: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(z, codes, chosen, of_codes, of_z)
+        return (squares * of_codes).sum(), (squares * of_z).sum()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        moved, still, weight = ctx.saved_tensors
-        return (moved - still).mul_((2 * grads[0] * weight)[:, None]), None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        z, codes, chosen, of_codes, of_z = ctx.saved_tensors
+        apart = z - F.embedding(chosen, codes)
+        towards_z = apart * (-2 * grads[0] * of_codes)[:, None]
+        for_codes = torch.zeros_like(codes).index_add_(0, chosen, towards_z)
+        return apart.mul_((2 * grads[1] * of_z)[:, None]), for_codes, None, None, None, None
 
 
 # torch leaves apply without types.
-_pull: Callable[..., Tensor] = _Pull.apply
+_pull: Callable[..., tuple[Tensor, Tensor]] = _Pull.apply
 
 
 def straight_through(z: Tensor, quantised: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from sigilla.train._processes import world
 # Of the card's free memory, what the data may take: the rest is for weights and activations.
 _DATA_SHARE = 0.6
 _CUDA = torch.device("cuda")
+# Just below the 32 MiB up to which glibc learns from the blocks that it is given back.
+_LARGE_BLOCK = 31 * 2**20
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -41,3 +43,13 @@ def fits_on(device: torch.device, n_bytes: int) -> bool:
         return True
     free, _ = torch.cuda.mem_get_info(device)
     return n_bytes < _DATA_SHARE * free
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what one step frees for the next one.
+
+    glibc gives memory back to the system where more of it is free than twice the largest block
+    that it was ever given back (mallopt(3), M_TRIM_THRESHOLD). Gradients of a step would be
+    mapped anew, page by page, in the next: up to a tenth of an epoch. The block is never touched.
+    """
+    torch.empty(_LARGE_BLOCK, dtype=torch.uint8)

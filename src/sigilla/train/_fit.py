@@ -15,7 +15,7 @@ import torch
 from sigilla.seed import generator
 from sigilla.train import _checkpoint, _processes
 from sigilla.train._data import InMemory, Streamed, sample_rows
-from sigilla.train._device import resolve_device
+from sigilla.train._device import keep_freed_memory, resolve_device
 from sigilla.train._means import Means
 from sigilla.train._progress import bar
 from sigilla.train._split import holdout
@@ -88,6 +88,7 @@ def fit(
     """
     where = resolve_device(device)
     _processes.join(where)
+    keep_freed_memory()
     if isinstance(x, list | np.ndarray | torch.Tensor):
         x = torch.as_tensor(x, dtype=torch.float32)
     label = torch.full((x.shape[0],), -1) if label is None else torch.as_tensor(label)
