@@ -84,6 +84,20 @@ def test_blocks_and_threads_do_not_change_the_scores(n_jobs, monkeypatch):
         np.testing.assert_allclose(ks_scores(form(X), n_jobs=n_jobs), whole, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.bool_, np.int16, np.float32, np.int64, np.float64])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("piece", [7, 10**9])
+def test_values_of_any_width_are_brought_to_their_genes(dtype, index, piece, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", 0)
+    monkeypatch.setattr(_ks, "_PIECE", piece)
+    X = zero_heavy(60, 30, density=0.2).astype(dtype)
+    X[10:20] = 0
+    X[-5:] = 0
+    stored = sparse.csr_matrix(X)
+    stored.indices, stored.indptr = stored.indices.astype(index), stored.indptr.astype(index)
+    np.testing.assert_allclose(ks_scores(stored, n_jobs=2), ks_scores(X), rtol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.int16, np.bool_])
 def test_other_number_types_are_scored_in_double_precision(dtype):
     X = (np.random.default_rng(0).normal(size=(25, 10)) * 3).astype(dtype)

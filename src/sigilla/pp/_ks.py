@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import joblib
 import numpy as np
 from scipy import sparse
+from scipy.sparse import _sparsetools
 from scipy.special import ndtr
 
 from sigilla.errors import DataError, listed
@@ -40,6 +41,8 @@ _MIN_GENES = 16
 _MANY = 2048
 # Of the sorted values of such a gene, the distribution is first taken at each of these.
 _STRIDE = 64
+# Stored values per piece of a sparse matrix, so that they can be counted in 32 bits.
+_PIECE = 2**30
 
 
 def workers(n_jobs: int | None) -> int:
@@ -155,18 +158,33 @@ def _values_by_gene(X: sparse.csr_matrix | sparse.csc_matrix, threads: int) -> l
     if X.format == "csc":
         return [_Piece(X.data, X.indptr)]
     X = X.tocsr()
+    if X.dtype.itemsize not in {4, 8}:  # the widths of scipy's integers, see _gather
+        X = X.astype(np.float64)
+    tasks = max(4 * threads, X.nnz // _PIECE + 1)
+    edges = np.searchsorted(X.indptr, np.linspace(0, X.nnz, tasks + 1))
 
-    def piece(samples: slice) -> _Piece:
-        start, stop = X.indptr[samples.start], X.indptr[samples.stop]
-        rows = X.indptr[samples.start : samples.stop + 1] - start
-        shape = (samples.stop - samples.start, X.shape[1])
-        parts = X.data[start:stop], X.indices[start:stop], rows
-        by_gene = sparse.csr_matrix(parts, shape=shape).tocsc()
-        return _Piece(by_gene.data, by_gene.indptr)
+    def piece(start: int, stop: int) -> _Piece:
+        stored = slice(X.indptr[start], X.indptr[stop])
+        return _gather(X.data[stored], X.indices[stored], X.shape[1])
 
-    tasks = 4 * threads if threads > 1 else 4
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(piece, _slices(X.shape[0], -(-X.shape[0] // tasks))))
+        return list(pool.map(piece, edges[:-1], edges[1:]))
+
+
+def _gather(values: NDArray[np.number], genes: NDArray[np.integer], p: int) -> _Piece:
+    """Bring the values of a gene together.
+
+    What takes time is to write each value at the end of its gene, far from the one before. The
+    public ``tocsc`` writes two arrays so, values and samples. The routine below also moves two
+    integers for each entry; here both are the value, and both go to one place.
+    """
+    whole = np.dtype(f"i{values.itemsize}")
+    bits = values.view(whole)
+    starts, by_gene = np.empty(p + 1, whole), np.empty_like(bits)
+    _sparsetools.coo_tocsr(
+        p, p, len(bits), genes.astype(whole, copy=False), bits, bits, starts, by_gene, by_gene
+    )
+    return _Piece(by_gene.view(values.dtype), starts)
 
 
 def _score_pieces(pieces: list[_Piece], ranks: Floats, genes: slice) -> Floats:
@@ -195,8 +213,9 @@ def _score_nonzeros(values: NDArray[np.number], ranks: Floats) -> float:
     if values[0] == values[-1] and (zeros == 0 or values[0] == 0):
         return np.nan
 
-    mean = values.sum(dtype=np.float64) / n
-    deviations = values - mean  # float64, as mean is
+    deviations = values.astype(np.float64)
+    mean = deviations.sum() / n
+    deviations -= mean
     sd = np.sqrt((deviations @ deviations + zeros * mean**2) / n)
     below = int(np.searchsorted(values, 0.0))  # negative values, which rank before the zeros
     before = _largest_distance(deviations[:below], sd, ranks[:below], 1 / n)
