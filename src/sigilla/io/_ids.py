@@ -80,9 +80,8 @@ class Ids:
     def _find(self, names: list[str]) -> Index:
         """Positions; -1 for a name that is not there."""
         stored, hashed = self.stored, self._hashes
-        if hashed is None or not all(
-            n.isascii() and len(n) <= stored.dtype.itemsize for n in names
-        ):
+        width = stored.dtype.itemsize  # h5py makes the type anew each time it is asked for
+        if hashed is None or not all(n.isascii() and len(n) <= width for n in names):
             return self._text.get_indexer(pd.Index(names, dtype=object))
         asked = np.array(names, dtype=stored.dtype)
         wanted = pd.Index(hashes(asked))
