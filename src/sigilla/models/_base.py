@@ -126,7 +126,7 @@ class Model(nn.Module, ABC):
         """Latent and codes of observations (n x genes), deterministically."""
 
     def prepare(self, x: Tensor, label: Tensor) -> None:
-        """Look at the training data once: moments, initial codes."""
+        """Look at the training data once: moments, initial codes. ``x`` may be overwritten."""
 
     def start_epoch(self, epoch: int) -> None:
         """Called with 0, 1, ... before each pass: schedules live here."""

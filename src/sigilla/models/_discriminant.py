@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
-from sigilla.nn import principal_axes
+from sigilla.nn import principal_axes, row_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Shares of the identity mixed into the covariance, and factors of the squared distance, to
 # choose from.
@@ -57,6 +61,14 @@ def class_means(x: Tensor, label: Tensor, n_classes: int) -> tuple[Tensor, Tenso
     return total / count.clamp_min(1)[:, None], count
 
 
+def residuals(x: Tensor, mean: Tensor, label: Tensor) -> Iterator[Tensor]:
+    """Observations less the mean of their class, some rows at a time."""
+    start = 0
+    for block in row_blocks(x):
+        yield block - mean[label[start : start + len(block)]]
+        start += len(block)
+
+
 def without_noise(singular: Tensor, sd: Tensor, n_features: int) -> Tensor:
     """Singular values of noisy rows, with the energy that the noise is expected to add removed.
 
@@ -94,9 +106,11 @@ def discriminant(x: Tensor, label: Tensor, n_classes: int, n_latent: int) -> Dis
 
 def _spread(x: Tensor, label: Tensor, n_classes: int, *, n_features: int) -> _Spread:
     mean, count = class_means(x, label, n_classes)
-    residual = x - mean[label]
+    scatter = x.new_zeros(x.shape[1], x.shape[1])
+    for residual in residuals(x, mean, label):
+        scatter.addmm_(residual.T, residual)
     freedom = (count.sum() - (count > 0).sum()).clamp_min(1)
-    value, axes = torch.linalg.eigh(residual.T @ residual / freedom)
+    value, axes = torch.linalg.eigh(scatter / freedom)
     value = value.clamp_min(0)
     # Classes of one observation each have no spread: any positive number serves.
     average = (value.sum() / n_features).clamp_min(1e-8)

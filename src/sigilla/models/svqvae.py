@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.models import _base
 from sigilla.models._config import Config, param
-from sigilla.models._discriminant import class_means, discriminant, without_noise
+from sigilla.models._discriminant import class_means, discriminant, residuals, without_noise
 from sigilla.nn import (
     LinearPlus,
     Scale,
@@ -147,7 +147,10 @@ class SVQVAE(_base.Model):
         if not isinstance(self.encoder, LinearPlus):
             return
         self.standardise.fit(x)
-        x, label = self.standardise(x[label >= 0]), label[label >= 0]
+        labelled = label >= 0
+        if not labelled.all():
+            x, label = x[labelled], label[labelled]
+        x = self.standardise.in_place(x)
         start = discriminant(x, label, len(self.codes), self.config.n_latent)
         self.encoder.start(start.projection)
         self.scale.fill_(start.precision**0.5)
@@ -164,7 +167,8 @@ class SVQVAE(_base.Model):
         n_classes = len(self.codes)
         mean, count = class_means(x, label, n_classes)
         freedom = (count.sum() - (count > 0).sum()).clamp_min(1)
-        noise = ((x - mean[label]).square().sum() / freedom / x.shape[1]).sqrt()
+        energy = sum(residual.square().sum() for residual in residuals(x, mean, label))
+        noise = (energy / freedom / x.shape[1]).sqrt()
         weight = count.sqrt()[:, None]
         weighted = weight * (mean - self._origin())
         u, singular, axes = torch.linalg.svd(weighted, full_matrices=False)

@@ -11,7 +11,14 @@ from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.models import _base
 from sigilla.models._config import Config, param
-from sigilla.nn import LinearPlus, Standardise, gaussian_nll, kl_standard_normal, principal_axes
+from sigilla.nn import (
+    LinearPlus,
+    Standardise,
+    gaussian_nll,
+    kl_standard_normal,
+    principal_axes,
+    row_blocks,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,14 +95,14 @@ class VAE(_base.Model):
         del label
         self.standardise.fit(x, each=self.config.scale)
         if isinstance(self.encoder, LinearPlus) and isinstance(self.decoder, LinearPlus):
-            self.start_at_pca(self.standardise(x), self.encoder, self.decoder)
+            self.start_at_pca(self.standardise.in_place(x), self.encoder, self.decoder)
 
     def start_at_pca(self, x: Tensor, encoder: LinearPlus, decoder: LinearPlus) -> None:
         """Probabilistic PCA of standardised observations, in closed form."""
         axes, variance = principal_axes(x, self.config.n_latent)
         n_axes = len(variance)
         # What the axes leave, spread evenly over the other directions; never quite nothing.
-        total = x.square().sum() / len(x)
+        total = sum(block.square().sum() for block in row_blocks(x)) / len(x)
         noise = (total - variance.sum()) / max(x.shape[1] - n_axes, 1)
         noise = noise.clamp_min(1e-4 * total / x.shape[1])
         variance = variance.clamp_min(noise)
@@ -104,7 +111,10 @@ class VAE(_base.Model):
         log_var[self.config.n_latent :][:n_axes] = (noise / variance).log()
         encoder.start((loadings / variance).T, log_var)
         decoder.start(loadings)
-        left = (x - x @ (loadings / variance) @ loadings.T).square().mean(dim=0)
+        left = torch.zeros(x.shape[1], device=x.device)
+        for block in row_blocks(x):
+            left += (block - block @ (loadings / variance) @ loadings.T).square().sum(dim=0)
+        left /= len(x)
         left = left if self.config.noise == "gene" else left.mean(dim=0, keepdim=True)
         self.log_var.copy_(left.clamp_min(noise / 10).log())
 

@@ -69,11 +69,12 @@ class VQVAE(_base.Model):
                 f"n_codes={self.config.n_codes} for {len(x)} training observations; "
                 "take at most one code per observation"
             )
-        axes, _ = principal_axes(self.standardise(x), self.config.n_latent)
+        x = self.standardise.in_place(x)
+        axes, _ = principal_axes(x, self.config.n_latent)
         self.encoder.start(axes.T)
         self.decoder.start(axes)
         some = torch.randperm(len(x), device=x.device)[:_START_ROWS]
-        z = self.encoder(self.standardise(x[some])).cpu().numpy()
+        z = self.encoder(x[some]).cpu().numpy()
         k_means = KMeans(len(self.codes), n_init=_START_TRIES, random_state=0).fit(z)
         self.codes.copy_(torch.from_numpy(k_means.cluster_centers_))
 

@@ -11,6 +11,7 @@ from sigilla.nn._quantisers import (
     straight_through,
     straight_through_linear,
 )
+from sigilla.nn._rows import row_blocks
 from sigilla.nn._stacks import LinearPlus, Scale, Standardise, Tanh, mlp
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "mlp",
     "principal_axes",
     "pull",
+    "row_blocks",
     "squared_distances",
     "squared_error",
     "straight_through",

@@ -101,6 +101,10 @@ class Standardise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.sd
 
+    def in_place(self, x: Tensor) -> Tensor:
+        """``x`` itself, standardised: a large matrix is not there twice."""
+        return x.sub_(self.mean).div_(self.sd)
+
     def inverse(self, x: Tensor) -> Tensor:
         """Back to the units of the data; constant features return to their mean."""
         return x * torch.where(torch.isinf(self.sd), 0, self.sd) + self.mean

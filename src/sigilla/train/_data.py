@@ -12,6 +12,7 @@ import torch
 from sigilla.errors import DataError
 from sigilla.logging import logger
 from sigilla.models import Batch
+from sigilla.nn import row_blocks
 from sigilla.train import _processes
 from sigilla.train._device import fits_on
 from sigilla.train._split import holdout
@@ -71,13 +72,16 @@ class InMemory:
         if fits_on(device, x.nbytes):
             x, label = x.to(device), label.to(device)
         self.x, self.label, self.device = x, label, device
-        self.column_sums = x.sum(dim=0, dtype=torch.float64)
+        # In blocks: torch makes a copy of 64 bits of what it adds up in 64 bits.
+        self.column_sums = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
+        for block in row_blocks(x):
+            self.column_sums += block.sum(dim=0, dtype=torch.float64)
         self.training = torch.from_numpy(np.flatnonzero(~held)).to(x.device)
         self.validation = torch.from_numpy(np.flatnonzero(held)).to(x.device)
         self.n_validation = len(self.validation)
 
     def start(self) -> tuple[Tensor, Tensor]:
-        """The observations that a start in closed form looks at."""
+        """The observations that a start in closed form looks at, as a copy of its own."""
         return self.x[self.training], self.label[self.training]
 
     def epoch(self, size: int) -> Iterator[Batch]:
