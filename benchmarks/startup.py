@@ -1,0 +1,60 @@
+"""Seconds until Python is ready: ``import sigilla`` and ``sigilla --help`` beside other imports.
+
+    sigilla bench startup [--repeats 7]
+
+Every run is a fresh process, all in turns. What a verb needs (torch, scanpy) is imported when it is
+first asked for. Writes a table to ``benchmarks/results``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+OUT = Path(__file__).parent / "results/startup.md"
+RUNS = {
+    "python alone": ["-c", "pass"],
+    "import numpy": ["-c", "import numpy"],
+    "import sigilla": ["-c", "import sigilla"],
+    "sigilla --help": ["-m", "sigilla", "--help"],
+    "import anndata": ["-c", "import anndata"],
+    "import torch": ["-c", "import torch"],
+    "import scanpy": ["-c", "import scanpy"],
+}
+
+
+def seconds(arguments: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    for arguments in RUNS.values():  # files into the page cache
+        seconds(arguments)
+    times: dict[str, list[float]] = {name: [] for name in RUNS}
+    for _ in range(options.repeats):
+        for name, arguments in RUNS.items():
+            times[name].append(seconds(arguments))
+    rows = [
+        f"| {name} | {min(t):.2f} / {statistics.median(t):.2f} / {max(t):.2f} |"
+        for name, t in times.items()
+    ]
+    intro = (
+        f"Seconds of fresh processes, warm files, {options.repeats} rounds in turns: least / "
+        "median / greatest."
+    )
+    head = ["## Start", "", intro, "", "| what | seconds |", "|---|---|"]
+    OUT.write_text("\n".join([*head, *rows, ""]))
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()
