@@ -23,14 +23,15 @@ def slices(count: int) -> Iterator[slice]:
     return (slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
 
 
-def words(values: Array) -> list[Words]:
+def words(values: Array) -> Iterator[Words]:
     """The byte strings cut into 64-bit words, one array for each; the last two may overlap."""
     count, width = len(values), values.dtype.itemsize
     if width < WORD or not count:
-        return [values.astype(f"S{WORD}").view(np.uint64)]
+        yield values.astype(f"S{WORD}").view(np.uint64)
+        return
     whole = np.ascontiguousarray(values)
-    starts = [*range(0, width - WORD, WORD), width - WORD]
-    return [np.ndarray((count,), np.uint64, whole.data, at, (width,)).copy() for at in starts]
+    for at in (*range(0, width - WORD, WORD), width - WORD):
+        yield np.ndarray((count,), np.uint64, whole.data, at, (width,)).copy()
 
 
 def hashes(values: Array) -> Words:
@@ -53,7 +54,7 @@ def hashes(values: Array) -> Words:
 def same(values: Array, distinct: Array, codes: NDArray[np.intp]) -> bool:
     """Whether ``distinct[codes]`` is ``values``, where their hashes are known to be the same."""
     # With the same hash and the same words before the last one, the last is the same too.
-    known = words(distinct)[:-1]
+    known = list(words(distinct))[:-1]
     return all(
         np.array_equal(np.take(word, codes[block]), part)
         for block in slices(len(values))

@@ -17,11 +17,11 @@ import pandas as pd
 from sigilla.errors import DataError, FileError, listed
 from sigilla.io._ids import Ids
 from sigilla.io._lazy import lazy_matrix
-from sigilla.io._matrix import read_matrix, run_all
+from sigilla.io._matrix import read_matrix
 from sigilla.io._metadata import tidy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -241,7 +241,6 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
 def _frame(group: h5py.Group, ids: Ids, at: Index | None) -> pd.DataFrame:
     nodes = {name: node for name, node in group.items() if isinstance(node, h5py.Dataset)}
     del nodes["id"]
-    columns: dict[str, Any] = dict.fromkeys(nodes)  # in the order of the file
     for name, node in nodes.items():
         if node.shape != (len(ids),):
             raise FileError(
@@ -249,13 +248,6 @@ def _frame(group: h5py.Group, ids: Ids, at: Index | None) -> pd.DataFrame:
                 f"there are {len(ids)} ids."
             )
 
-    names: list[pd.Index] = []
-
-    def task(name: str) -> Callable[[], None]:
-        def read() -> None:
-            columns[name] = tidy(nodes[name], at=at)
-
-        return read
-
-    run_all([lambda: names.append(ids.names(at)), *(task(name) for name in nodes)])
-    return pd.DataFrame(columns, index=names[0], copy=False)
+    # One thread: work that needs Python to itself is only slowed down by others waiting for it.
+    columns = {name: tidy(node, at=at) for name, node in nodes.items()}
+    return pd.DataFrame(columns, index=ids.names(at), copy=False)
