@@ -12,7 +12,7 @@ from sigilla.datasets import simulate_gaussian_nuisance, simulate_rare_weak
 from sigilla.errors import DataError
 from sigilla.metrics import clustering_error
 from sigilla.pp import influential_features
-from sigilla.tl import _ifpca, ifpca
+from sigilla.tl import _ifpca, _subjects, ifpca
 
 # Errors of IF-PCA, of IF-PCA(X), and of plain PCA: published or re-run with the authors' method.
 PUBLISHED = {
@@ -117,6 +117,30 @@ def test_sparse_input_gives_the_dense_result(select, scale, iterate_above, monke
         np.abs(adata.obsm["X_ifpca"]), np.abs(dense.obsm["X_ifpca"]), atol=1e-4
     )
     assert clustering_error(adata.obs["ifpca"], dense.obs["ifpca"]) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_genes_of_a_sparse_matrix_are_scaled_as_numpy_scales_them(dtype, monkeypatch):
+    monkeypatch.setattr(_subjects, "_BLOCK", 7)
+    X = np.random.default_rng(0).normal(0, 3, size=(40, 30)).round().astype(dtype)
+    X[:, 4] = 2  # constant
+    genes = np.arange(30) % 3 > 0
+    once = sparse.csr_matrix(X)
+    rows = [slice(a, b) for a, b in zip(once.indptr[:-1], once.indptr[1:], strict=True)]
+    parts = (
+        np.concatenate([np.tile(once.data[r], 2) for r in rows]),
+        np.concatenate([np.tile(once.indices[r], 2) for r in rows]),
+        once.indptr * 2,
+    )
+    doubled = sparse.csr_matrix(parts, shape=X.shape)  # each entry stored in two halves
+    kept = X[:, genes & (np.arange(30) != 4)].astype(float)
+    for stored, whole in ((once, kept), (sparse.csc_array(X), kept), (doubled, 2 * kept)):
+        before = stored.copy()
+        scaled = _subjects.varying_genes(stored, genes, scale=True)
+        np.testing.assert_allclose(scaled.toarray(), whole / whole.std(axis=0, ddof=1), rtol=1e-12)
+        unscaled = _subjects.varying_genes(stored, genes, scale=False)
+        np.testing.assert_array_equal(unscaled.toarray(), whole)
+        np.testing.assert_array_equal(stored.data, before.data)
 
 
 def test_backed_input_gives_the_result_in_memory(tmp_path):

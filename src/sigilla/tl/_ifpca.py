@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_ESTIMATE = 15
 # Above this many samples and genes a few singular vectors are cheaper by Lanczos' iteration.
 _FULL_SVD = 1000
+# Of the residual of a singular vector, relative; scipy squares it for the eigenvector it looks for.
+# To the last digit, vectors of noise of nearly one length take longer the more samples there are.
+_TOLERANCE = 1e-3
 # A singular value this much below the first is rounding: repeated genes add no direction.
 _NO_DIRECTION = 1e-7
 
@@ -154,7 +157,8 @@ def leading_vectors(
     iterate = min(values.shape) > _FULL_SVD and wanted < min(values.shape) - 1
     if not iterate and not isinstance(values, np.ndarray):
         values = values.toarray()
-    pca = PCA(wanted, svd_solver="arpack" if iterate else "full", random_state=random_state)
+    solver, tol = ("arpack", _TOLERANCE) if iterate else ("full", 0.0)
+    pca = PCA(wanted, svd_solver=solver, tol=tol, random_state=random_state)
     projected = pca.fit_transform(values)
     singular = pca.singular_values_.astype(np.float64)
     singular = singular[singular > _NO_DIRECTION * singular[0]]

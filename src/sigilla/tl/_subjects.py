@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+# Values whose sums are taken in double precision at a time.
+_BLOCK = 2**20
+
 
 def check_n_clusters(n_clusters: int | None, n_obs: int) -> None:
     """Refuse a number of clusters that the samples cannot have."""
@@ -124,21 +127,36 @@ def varying_genes(matrix: Any, genes: NDArray[np.bool_], *, scale: bool) -> Any:
 
 def _scaled(strip: Any, *, scale: bool) -> Any:
     if sparse.issparse(strip):
-        values = strip.tocsc().astype(np.result_type(strip.dtype, np.float32))
-        squares = values.copy()
-        squares.data **= 2
-        mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-        variance = np.asarray(squares.mean(axis=0), dtype=np.float64).ravel() - mean**2
-        _require_finite(values.data)
-        # What cancellation leaves of a constant gene's variance is not variance.
-        varies = variance > 1e-7 * mean**2
-        sd = np.sqrt(variance[varies] * strip.shape[0] / (strip.shape[0] - 1))
-        return values[:, varies] @ sparse.diags_array(1 / sd) if scale else values[:, varies]
+        return _scaled_sparse(strip.tocsr(), scale=scale)
     values = np.asarray(strip, dtype=np.float64)
     _require_finite(values)
     varies = values.min(axis=0) < values.max(axis=0)
     values = values[:, varies]
     return values / values.std(axis=0, ddof=1) if scale else values
+
+
+def _scaled_sparse(X: Any, *, scale: bool) -> Any:
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    _require_finite(X.data)
+    n, p = X.shape
+    total, squares = np.zeros((2, p))
+    for start in range(0, X.nnz, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        genes, values = X.indices[block], X.data[block].astype(np.float64)
+        total += np.bincount(genes, values, p)
+        squares += np.bincount(genes, values**2, p)
+    variance = squares / n - (total / n) ** 2
+    # What cancellation leaves of a constant gene's variance is not variance.
+    varies = variance > 1e-7 * (total / n) ** 2
+    if not varies.all():
+        X, variance = X[:, varies], variance[varies]
+    if not scale:
+        return X.astype(np.result_type(X.dtype, np.float32), copy=False)
+    scaled = (1 / np.sqrt(variance * n / (n - 1)))[X.indices]
+    scaled *= X.data
+    return type(X)((scaled, X.indices, X.indptr), X.shape)
 
 
 def _require_finite(values: NDArray[Any]) -> None:
