@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ import numpy as np
 from h5py import h5t, h5z
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import FileIO
 
     import h5py
@@ -76,19 +78,20 @@ class Chunks:
 
 def chunks_of(dataset: h5py.Dataset, kinds: str = "iuf") -> Chunks | None:
     """How to read its chunks; None where only HDF5 can decode them, or does so as fast."""
-    if dataset.chunks is None or dataset.is_virtual or dataset.dtype.kind not in kinds:
+    shape, dtype = dataset.chunks, dataset.dtype  # h5py asks the file each time
+    if shape is None or dataset.is_virtual or dtype.kind not in kinds:
         return None
     file = dataset.file
     if file.driver != "sec2" or file.userblock_size:
         return None
-    if dataset.dtype.kind == "S" and dataset.id.get_type().get_strpad() != h5t.STR_NULLPAD:
+    if dtype.kind == "S" and dataset.id.get_type().get_strpad() != h5t.STR_NULLPAD:
         return None  # HDF5 turns other paddings, such as MATLAB's spaces, into numpy's zeros
     properties = dataset.id.get_create_plist()
     filters = tuple(properties.get_filter(i)[0] for i in range(properties.get_nfilters()))
-    n_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes < MIN_CHUNK_BYTES or not set(filters) <= READABLE:
         return None
-    return Chunks(dataset, Path(file.filename), dataset.chunks, dataset.dtype, filters, n_bytes)
+    return Chunks(dataset, Path(file.filename), shape, dtype, filters, n_bytes)
 
 
 def read_column(source: h5py.Dataset | Array) -> Array:
@@ -104,41 +107,45 @@ def read_at(source: h5py.Dataset | Array, at: NDArray[np.intp]) -> Array:
     out = np.empty(len(at), source.dtype)
     order = np.argsort(at, kind="stable")
     ordered = at[order]
-    for piece, values in read_pieces(source, ordered):
-        here = slice(*np.searchsorted(ordered, (piece.start, piece.stop)))
-        out[order[here]] = values[ordered[here] - piece.start]
+    with _blocks(source) as (height, block):
+        cuts = np.flatnonzero(np.diff(ordered // height, prepend=-1)).tolist()
+        for a, b in itertools.pairwise([*cuts, len(at)]):
+            start = int(ordered[a]) // height * height
+            out[order[a:b]] = block(start)[ordered[a:b] - start]
     return out
 
 
-def read_pieces(
-    source: h5py.Dataset | Array, at: NDArray[np.intp] | None = None
-) -> Iterator[tuple[slice, Array]]:
-    """A one-dimensional dataset piece by piece, and where each belongs.
-
-    With ``at`` only the pieces that hold one of these positions, and each a single chunk.
-    """
-    chunks = None if isinstance(source, np.ndarray) else chunks_of(source, "iufS")
-    height = 1 if chunks is None else chunks.shape[0]
-    step = height if chunks and at is not None else height * max(1, PIECE // height)
+def read_pieces(source: h5py.Dataset | Array) -> Iterator[tuple[slice, Array]]:
+    """A one-dimensional dataset piece by piece, and where each belongs."""
     count = len(source)
-    starts = range(0, count, step) if at is None else (np.unique(at // step) * step).tolist()
-    pieces = (slice(start, min(start + step, count)) for start in starts)
+    with _blocks(source) as (height, block):
+        step = height * max(1, PIECE // height)
+        for begin in range(0, count, step):
+            piece = slice(begin, min(begin + step, count))
+            if step == height:
+                yield piece, block(begin)[: piece.stop - begin]
+                continue
+            values = np.empty(piece.stop - begin, source.dtype)
+            for start in range(0, len(values), height):
+                part = values[start : start + height]
+                part[...] = block(begin + start)[: len(part)]
+            yield piece, values
+
+
+@contextmanager
+def _blocks(source: h5py.Dataset | Array) -> Iterator[tuple[int, Callable[[int], Array]]]:
+    """How many values are read at once, and a function that reads those from a start on."""
+    chunks = None if isinstance(source, np.ndarray) else chunks_of(source, "iufS")
     if chunks is None:
-        yield from ((piece, source[piece]) for piece in pieces)
+        yield PIECE, lambda start: source[start : start + PIECE]
         return
     located = chunks.located()
     with chunks.open() as file:
-        for piece in pieces:
-            if at is not None:
-                start = (piece.start,)
-                yield piece, chunks.read(file, start, located.get(start))
-                continue
-            values = np.empty(piece.stop - piece.start, source.dtype)
-            for begin in range(0, len(values), height):
-                part = values[begin : begin + height]
-                start = (piece.start + begin,)
-                part[...] = chunks.read(file, start, located.get(start))[: len(part)]
-            yield piece, values
+
+        def block(start: int) -> Array:
+            return chunks.read(file, (start,), located.get((start,)))
+
+        yield chunks.shape[0], block
 
 
 def _unshuffle(raw: bytes, itemsize: int) -> Array:

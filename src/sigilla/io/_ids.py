@@ -62,18 +62,18 @@ class Ids:
         if asked is None:
             return None
         names = [asked] if isinstance(asked, str) else [str(item) for item in asked]
-        wanted = pd.Index(names, dtype=object)
-        if not wanted.is_unique:
+        if len(set(names)) < len(names):
+            wanted = pd.Index(names)
             repeated = wanted[wanted.duplicated()].unique()
             raise DataError(
                 f"{argument} names {listed(repeated)} more than once; ask once for each."
             )
         found = self._find(names)
-        unknown = wanted[found < 0]
-        if len(unknown):
+        unknown = [names[i] for i in np.flatnonzero(found < 0).tolist()]
+        if unknown:
             raise DataError(
-                f"{argument}: {len(unknown)} of {len(wanted)} ids are not in {path.name}: "
-                f"{listed(unknown, 5)}. {_proposal(str(unknown[0]), self._text)}"
+                f"{argument}: {len(unknown)} of {len(names)} ids are not in {path.name}: "
+                f"{listed(unknown, 5)}. {_proposal(unknown[0], self._text)}"
             )
         return found
 
@@ -81,7 +81,8 @@ class Ids:
         """Positions; -1 for a name that is not there."""
         stored, hashed = self.stored, self._hashes
         width = stored.dtype.itemsize  # h5py makes the type anew each time it is asked for
-        if hashed is None or not all(n.isascii() and len(n) <= width for n in names):
+        plain = all(map(str.isascii, names)) and max(map(len, names), default=0) <= width
+        if hashed is None or not plain:
             return self._text.get_indexer(pd.Index(names, dtype=object))
         asked = np.array(names, dtype=stored.dtype)
         wanted = pd.Index(hashes(asked))
@@ -102,7 +103,7 @@ class Ids:
         texts = np.empty(len(self), dtype=object)
         for piece, values in read_pieces(self.stored):
             texts[piece] = decode(values)
-        return pd.Index(texts)
+        return pd.Index(texts, dtype=object)
 
     @cached_property
     def _hashes(self) -> NDArray[np.uint64] | None:
