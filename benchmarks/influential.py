@@ -1,34 +1,54 @@
-"""The influential-feature step against the published procedure and against dense numpy.
+"""The influential-feature step beside the published procedure, numpy, scipy and one sort.
 
-    python benchmarks/influential.py                                 both parts, a few minutes
-    python benchmarks/influential.py published --file lung1.h5ad     on data (default: simulated)
-    python benchmarks/influential.py sparse --cells 100000 --genes 20000
+    sigilla bench influential [--only published|cells] [--repeats 5] [--quick] [--file lung1.h5ad]
 
 ``published`` re-implements the feature selection of Chen, Jin & Ke (2023) from its description: a
-null of 50 draws per gene, one at a time, then gene by gene. Its draws are cut into rounds, and a
-run of sigilla follows each round, so that a busy machine slows both. ``sparse`` times a matrix
-of log counts against sorting dense blocks with numpy, and measures memory in fresh processes.
+null of 50 draws per gene, one at a time, then gene by gene. ``cells`` scores a sparse matrix of log
+counts beside numpy and scipy on dense genes, and beside sorting the same values and nothing else.
+The peers take turns with sigilla. Of their work that is the same over and over a part is timed and
+scaled up, as the table says. Writes ``benchmarks/results/influential.md``; the cells take 5 GB of
+the temporary folder and 10 GiB of memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import math
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
-from scipy import sparse
+from scipy import sparse, stats
 from scipy.stats import norm
 
+from sigilla.datasets import simulate_rare_weak
 from sigilla.pp._influential import score_and_select
+from sigilla.pp._ks import workers
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OUT = Path(__file__).parent / "results/influential.md"
+SAMPLES, GENES = 181, 12_533
+DENSITY = 0.31
+DRAWS = 50  # of the published null, per gene
+CALLS = 5  # of sigilla in each repeat of the first part
 BLOCK_GENES = 64
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    answer = work()
+    return time.perf_counter() - start, answer
 
 
 # ---------------------------------------------------------------- the published procedure
@@ -58,59 +78,51 @@ def published_selection(X: np.ndarray, null: np.ndarray) -> int:
     return first + np.flatnonzero(searched == searched.max())[-1] + 1
 
 
-def against_published(args: argparse.Namespace) -> None:
-    if args.file:
-        X = ad.read_h5ad(args.file).X
-    else:
-        X = np.random.default_rng(0).gamma(5.0, size=(181, 12_533)).astype(np.float32)
+def against_published(args: argparse.Namespace) -> dict[str, Any]:
+    """Each repeat: a share of the null's draws, everything else of the published, then sigilla."""
+    simulated = simulate_rare_weak(n_obs=SAMPLES, n_vars=GENES, strength=2)
+    X = (ad.read_h5ad(args.file) if args.file else simulated).X
     n, p = X.shape
-    draws = args.draws * p
     rng = np.random.default_rng(0)
+    drawn = max(1, round(args.share * DRAWS * p))
     score_and_select(X)  # the first call reads the table
-
-    parts, theirs, ours = [], 0.0, []
-    for part in np.array_split(np.arange(draws), args.rounds):
-        start = time.perf_counter()
-        parts.append(published_null(n, len(part), rng))
-        theirs += time.perf_counter() - start
-        for _ in range(5):
-            start = time.perf_counter()
-            selection = score_and_select(X, n_jobs=args.jobs)
-            ours.append(time.perf_counter() - start)
-    start = time.perf_counter()
-    kept = published_selection(X.astype(np.float64), np.concatenate(parts))
-    theirs += time.perf_counter() - start
-
-    print(f"{n} samples x {p} genes; null of {draws} draws; {args.rounds} rounds, interleaved")
-    print(f"published  {theirs:9.2f} s   {kept} genes")
-    print(
-        f"sigilla    {np.median(ours):9.4f} s   {selection.selected.sum()} genes"
-        f"   (median of {len(ours)}; {min(ours):.4f} to {max(ours):.4f})"
-    )
-    print(f"ratio      {theirs / np.median(ours):9.0f}   (worst run {theirs / max(ours):.0f})")
+    theirs, ours = [], []
+    for _ in range(args.repeats):
+        null_seconds, null = timed(lambda: published_null(n, drawn, rng))
+        null = np.resize(null, DRAWS * p)  # repeated: comparing with it takes its whole time
+        rest, kept = timed(lambda null=null: published_selection(X.astype(np.float64), null))
+        theirs.append(null_seconds * len(null) / drawn + rest)
+        calls = [timed(lambda: score_and_select(X, n_jobs=args.jobs)) for _ in range(CALLS)]
+        ours.append(statistics.median(seconds for seconds, _ in calls))
+        selection = calls[0][1]
+        print(f"published {theirs[-1]:.1f} s, sigilla {ours[-1]:.4f} s", flush=True)
+    found = {"shape": (n, p), "published": theirs, "sigilla": ours}
+    return found | {"kept": (int(kept), int(selection.selected.sum()))}
 
 
 # ------------------------------------------------------------------- sparse single cells
 
 
-def write_cells(folder: Path, cells: int, genes: int, density: float) -> None:
-    """A CSR matrix of log counts, gene by gene denser or sparser, in three npy files."""
+def write_cells(folder: Path, cells: int, genes: int) -> None:
+    """Log counts by samples, gene by gene denser or sparser, in three files of plain numbers."""
     rng = np.random.default_rng(0)
-    expressed = rng.beta(1.0, (1 - density) / density, size=genes)
-    data, indices, counts = [], [], []
-    for start in range(0, cells, 2000):
-        rows = min(2000, cells - start)
-        mask = rng.random((rows, genes), dtype=np.float32) < expressed
-        counts.append(mask.sum(axis=1))
-        indices.append(np.nonzero(mask)[1].astype(np.int32))
-        data.append(np.log1p(rng.standard_exponential(len(indices[-1]), dtype=np.float32)))
-    np.save(folder / "data.npy", np.concatenate(data))
-    np.save(folder / "indices.npy", np.concatenate(indices))
-    np.save(folder / "indptr.npy", np.concatenate([[0], np.cumsum(np.concatenate(counts))]))
+    expressed = rng.beta(1.0, (1 - DENSITY) / DENSITY, size=genes).astype(np.float32)
+    counts = [np.zeros(1, np.int64)]
+    with (folder / "data").open("wb") as data, (folder / "indices").open("wb") as indices:
+        for start in range(0, cells, 1000):
+            rows = min(1000, cells - start)
+            mask = rng.random((rows, genes), dtype=np.float32) < expressed
+            column = np.nonzero(mask)[1].astype(np.int32)
+            column.tofile(indices)
+            np.log1p(rng.standard_exponential(len(column), dtype=np.float32)).tofile(data)
+            counts.append(mask.sum(axis=1))
+    np.cumsum(np.concatenate(counts)).tofile(folder / "indptr")
 
 
 def read_cells(folder: Path, genes: int) -> sparse.csr_matrix:
-    data, indices, indptr = (np.load(folder / f"{k}.npy") for k in ("data", "indices", "indptr"))
+    data = np.fromfile(folder / "data", np.float32)
+    indices = np.fromfile(folder / "indices", np.int32)
+    indptr = np.fromfile(folder / "indptr", np.int64)
     if indptr[-1] < 2**31:
         indptr = indptr.astype(np.int32)
     X = sparse.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, genes))
@@ -119,7 +131,7 @@ def read_cells(folder: Path, genes: int) -> sparse.csr_matrix:
 
 
 def dense_scores(X: sparse.csc_matrix) -> np.ndarray:
-    """The score by plain numpy on dense blocks of genes."""
+    """By plain numpy on dense blocks of genes."""
     n = X.shape[0]
     ranks = np.arange(1, n + 1)[:, None] / n
     scores = []
@@ -131,93 +143,167 @@ def dense_scores(X: sparse.csc_matrix) -> np.ndarray:
     return np.concatenate(scores)
 
 
-def peak_bytes() -> int:
-    """Peak resident memory of this process so far."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count what the parent held before this process began
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def scipy_scores(X: sparse.csc_matrix) -> np.ndarray:
+    """By scipy's test, gene by gene."""
+    scores = []
+    for j in range(X.shape[1]):
+        gene = X[:, [j]].toarray().ravel().astype(np.float64)
+        z = (gene - gene.mean()) / gene.std()
+        scores.append(np.sqrt(len(z)) * stats.kstest(z, "norm").statistic)
+    return np.array(scores)
 
 
-def measure(args: argparse.Namespace) -> None:
-    """What a fresh process does: print seconds and memory as JSON."""
-    start_bytes = peak_bytes()
+def sort_genes(values: np.ndarray, sizes: np.ndarray, threads: int) -> None:
+    """Sort pieces of the sizes that genes have, in place: the least that an exact score does.
+
+    Which values a piece holds does not matter, for those of all genes are drawn alike.
+    """
+    ends = np.cumsum(sizes)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda end, size: values[end - size : end].sort(), ends, sizes))
+
+
+def memory(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(field)))
+
+
+def one_repeat(args: argparse.Namespace) -> dict[str, Any]:
+    """What a fresh process does; the values are sorted last, for that destroys them."""
+    empty = memory("VmRSS")
     X = read_cells(args.measure, args.genes)
-    input_bytes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
-    start, start_cpu = time.perf_counter(), time.process_time()
-    selection = score_and_select(X, n_jobs=args.jobs)
-    seconds = time.perf_counter() - start
-    cpu = time.process_time() - start_cpu
-    peak = peak_bytes() - start_bytes
+    cpu = time.process_time()
+    ours, selection = timed(lambda: score_and_select(X, n_jobs=args.jobs))
+    cpu, peak = time.process_time() - cpu, memory("VmHWM") - empty
     some = np.linspace(0, args.genes - 1, min(args.dense_genes, args.genes)).astype(int)
     sample = X[:, some].tocsc()
-    start = time.perf_counter()
-    dense = dense_scores(sample)
-    dense_seconds = (time.perf_counter() - start) * args.genes / len(some)
-    result = {
+    by_numpy, expected = timed(lambda: dense_scores(sample))
+    few = slice(None, None, 4)
+    by_scipy, of_scipy = timed(lambda: scipy_scores(sample[:, few]))
+    sizes = np.bincount(X.indices, minlength=args.genes)
+    sort, _ = timed(lambda: sort_genes(X.data, sizes, workers(args.jobs)))
+    apart = np.abs(selection.scores[some] - expected), np.abs(expected[few] - of_scipy)
+    return {
         "values": X.nnz,
-        "input": input_bytes,
-        "peak": peak,
-        "seconds": seconds,
+        "sigilla": ours,
         "cpu": cpu,
-        "dense": dense_seconds,
-        "dense_on": len(some),
-        "difference": float(np.abs(dense - selection.scores[some]).max()),
+        "numpy": by_numpy * args.genes / len(some),
+        "scipy": by_scipy * args.genes / len(of_scipy),
+        "sort": sort,
+        "genes": (len(some), len(of_scipy)),
+        "apart": float(max(each.max() for each in apart)),
+        "input": X.data.nbytes + X.indices.nbytes + X.indptr.nbytes,
+        "peak": peak,
     }
-    print(json.dumps(result))
 
 
-def sparse_cells(args: argparse.Namespace) -> None:
+def sparse_cells(args: argparse.Namespace) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
-        write_cells(Path(folder), args.cells, args.genes, args.density)
-        command = [sys.executable, __file__, "sparse", "--measure", folder]
-        for option in ("cells", "genes", "dense_genes", "jobs"):
-            value = getattr(args, option)
-            command += [] if value is None else [f"--{option.replace('_', '-')}", str(value)]
-        runs = [
-            json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            for _ in range(args.repeats)
-        ]
-    best = min(runs, key=lambda run: run["seconds"])
-    print(f"{args.cells} cells x {args.genes} genes, CSR, {best['values'] / 1e6:.0f} M non-zeros")
-    print(
-        f"sigilla      {best['seconds']:8.2f} s   (best of {len(runs)} fresh processes;"
-        f" {best['cpu']:.2f} s of CPU)"
+        write_cells(Path(folder), args.cells, args.genes)
+        command = [sys.executable, __file__, "--measure", folder]
+        command += ["--genes", str(args.genes), "--dense-genes", str(args.dense_genes)]
+        command += ["--jobs", str(workers(args.jobs))]
+        runs = []
+        for _ in range(args.repeats):
+            answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            runs.append(json.loads(answer.stdout))
+            print(runs[-1], flush=True)
+    return runs
+
+
+# ---------------------------------------------------------------------------- the tables
+
+
+def spread(values: list[float]) -> str:
+    """Least, median and greatest, to three digits of the greatest."""
+    three = min(values), statistics.median(values), max(values)
+    digits = min(max(2 - math.floor(math.log10(three[2])), 0), 4)
+    return " / ".join(f"{value:,.{digits}f}" for value in three)
+
+
+def row(name: str, seconds: list[float], ours: list[float], *, of: str, sketch: str) -> str:
+    times = [a / b for a, b in zip(seconds, ours, strict=True)]
+    return f"| {name} | {spread(seconds)} | {spread(times)} | {of} | {sketch} |"
+
+
+HEAD = ["", "| what | seconds | times sigilla | timed | sketch, s |", "|---|--:|--:|---|--:|"]
+
+
+def published_table(found: dict[str, Any], args: argparse.Namespace) -> list[str]:
+    (n, p), ours, (theirs_kept, ours_kept) = found["shape"], found["sigilla"], found["kept"]
+    where = args.file.stem if args.file else "simulated"
+    part = f"{args.share:.1%} of the null's {DRAWS * p:,} draws, scaled up; all else whole"
+    return [
+        f"The whole step on {p:,} genes x {n} samples ({where}); sigilla has its null as a table.",
+        *HEAD,
+        row("published", found["published"], ours, of=part, sketch="136"),
+        row("sigilla", ours, ours, of=f"whole, median of {CALLS} calls", sketch="0.056"),
+        "",
+        f"Genes kept: {theirs_kept:,} by the published, {ours_kept:,} by sigilla.",
+    ]
+
+
+def cells_table(runs: list[dict[str, Any]], args: argparse.Namespace) -> list[str]:
+    def column(name: str) -> list[float]:
+        return [run[name] for run in runs]
+
+    (some, few), ours = runs[0]["genes"], column("sigilla")
+    over_input = [run["peak"] / run["input"] for run in runs]
+    scaled = "of {} genes, evenly taken, scaled up; one thread".format
+    values, gibibytes = runs[0]["values"], runs[0]["input"] / 2**30
+    title = (
+        f"Scores of {args.genes:,} genes x {args.cells:,} cells by rows (CSR), {values / 1e6:,.0f}"
+        f" million values ({values / args.genes / args.cells:.0%}); repeats in fresh processes."
     )
-    print(f"dense numpy  {best['dense']:8.2f} s   (scaled up from {best['dense_on']} genes)")
-    print(f"ratio        {min(r['dense'] / r['seconds'] for r in runs):8.1f}   (worst)")
-    print(f"largest difference of a score {best['difference']:.1e}")
-    gigabytes = best["input"] / 2**30, max(r["peak"] for r in runs) / 2**30
-    print(
-        f"memory       {gigabytes[1]:8.2f} GiB at the peak, imports apart; input"
-        f" {gigabytes[0]:.2f} GiB: {gigabytes[1] / gigabytes[0]:.2f} x"
+    notes = (
+        f"sigilla takes {spread(column('cpu'))} s of processor time; at its peak"
+        f" {spread(over_input)} times the memory of its input ({gibibytes:.1f} GiB), the input"
+        f" with it. The scores of all three differ by {max(column('apart')):.0e} at most."
     )
+    return [
+        title,
+        *HEAD,
+        row("scipy.stats.kstest", column("scipy"), ours, of=scaled(few), sketch="300"),
+        row("numpy, dense", column("numpy"), ours, of=scaled(some), sketch="85"),
+        row("sigilla, sparse, exact", ours, ours, of="whole, with selection", sketch="12"),
+        row("one sort of the values", column("sort"), ours, of="whole", sketch="9"),
+        "",
+        notes,
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("part", nargs="?", choices=("all", "published", "sparse"), default="all")
-    parser.add_argument("--jobs", type=int, help="threads (default: all cores)")
-    parser.add_argument("--file", type=Path, help="h5ad to select from (default: simulated)")
-    parser.add_argument("--draws", type=int, default=50, help="null draws per gene")
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--cells", type=int, default=20_000)
-    parser.add_argument("--genes", type=int, default=4_000)
-    parser.add_argument("--density", type=float, default=0.31)
-    parser.add_argument("--dense-genes", type=int, default=256, help="genes of the dense run")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", choices=("published", "cells"))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="small and twice, nothing written")
+    parser.add_argument("--jobs", type=int, help="threads of sigilla and the sort [all cores]")
+    parser.add_argument("--file", type=Path, help="h5ad for the published procedure [simulated]")
+    parser.add_argument("--share", type=float, default=0.05, help="of the null's draws [0.05]")
+    parser.add_argument("--cells", type=int, default=100_000)
+    parser.add_argument("--genes", type=int, default=20_000)
+    parser.add_argument("--dense-genes", type=int, default=256, help="that numpy scores [256]")
+    parser.add_argument("--out", type=Path, default=OUT, help="where the tables go [%(default)s]")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        measure(args)
+        print(json.dumps(one_repeat(args)))
         return
-    if args.part != "sparse":
-        against_published(args)
-    if args.part != "published":
-        sparse_cells(args)
+    if args.quick:
+        args.repeats, args.share, args.cells, args.genes = 2, 0.002, 5000, 1000
+    setting = (
+        f"`sigilla bench influential`: {os.cpu_count()} cores, {workers(args.jobs)} threads, load"
+        f" {os.getloadavg()[0]:.1f} at the start; min / median / max of {args.repeats} repeats in"
+        " which all take turns."
+    )
+    lines = ["# Influential features", "", setting]
+    if args.only != "cells":
+        lines += ["", *published_table(against_published(args), args)]
+    if args.only != "published":
+        lines += ["", *cells_table(sparse_cells(args), args)]
+    print(text := "\n".join(lines) + "\n")
+    if not args.quick or args.out != OUT:
+        args.out.write_text(text)
 
 
 if __name__ == "__main__":
