@@ -2,8 +2,8 @@
 
     sigilla bench training_from_disk [--signatures 60000] [--repeats 5] [--threads 2] [--quick]
 
-The default S-VQ-VAE at batch 256 on noise, from an array, a backed h5ad, a backed GCTX and a zarr
-array through dask, which take turns. Files are made in a temporary folder and are warm.
+The default S-VQ-VAE at batch 256 on noise, from an array, a backed h5ad, a backed GCTX, a zarr
+array and the same through dask, which take turns. Files are made in a temporary folder and are warm.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import anndata as ad
 import dask.array as da
 import numpy as np
 import torch
+import zarr
 
 import sigilla as sg
 from sigilla.batches import read_observations
@@ -30,18 +31,19 @@ N_GENES, N_CLASSES = 978, 75
 
 
 def sources(x: np.ndarray, folder: Path) -> dict[str, Any]:
-    """The same signatures in memory and in three kinds of files."""
+    """The same signatures in memory and in three kinds of files, one of them read in two ways."""
     adata = ad.AnnData(x)
     adata.write_h5ad(folder / "x.h5ad")
     sg.io.write_gctx(adata, folder / "x.gctx")
     with warnings.catch_warnings():  # of zarr's next format
         warnings.simplefilter("ignore")
         adata.write_zarr(folder / "x.zarr")
-    zarr = da.from_zarr(str(folder / "x.zarr"), component="X")
+    matrix = zarr.open(folder / "x.zarr", mode="r")["X"]
     on_disk = {
         "h5ad": ad.read_h5ad(folder / "x.h5ad", backed="r"),
         "GCTX": sg.io.read_gctx(folder / "x.gctx", backed=True),
-        "zarr, dask": ad.AnnData(zarr),
+        "zarr": ad.AnnData(matrix),
+        "zarr, dask": ad.AnnData(da.from_zarr(matrix)),
     }
     left = {name: read_observations(a, from_disk=True).x for name, a in on_disk.items()}
     return {"memory": x} | left
