@@ -3,7 +3,8 @@
     sigilla bench training_from_disk [--signatures 60000] [--repeats 5] [--threads 2] [--quick]
 
 The default S-VQ-VAE at batch 256 on noise, from an array, a backed h5ad, a backed GCTX, a zarr
-array and the same through dask, which take turns. Files are made in a temporary folder and are warm.
+array and the same through dask, which take turns. Files are made in a temporary folder and
+are warm.
 """
 
 from __future__ import annotations
