@@ -1,10 +1,12 @@
 """Seconds and memory as data grow: 10^4 to 10^6 signatures, 10^3 to 10^5 cells.
 
-    sigilla bench growth [--signatures 10000 100000 1000000] [--cells 1000 10000 100000] [--quick]
+    sigilla bench growth [--signatures 10000 100000 1000000] [--cells 1000 10000 100000]
+                         [--only IF-PCA] [--out TABLE] [--quick]
 
 Every stage at every size runs in a process of its own: seconds of its work alone, and the process's
 peak memory above what its imports and its input took. The exponent is that of the seconds between
-the two largest sizes: 1 is proportional growth. Writes ``benchmarks/results/growth.md``.
+the two largest sizes: 1 is proportional growth. Writes ``benchmarks/results/growth.md`` if all
+stages ran at these sizes, otherwise what ``--out`` names.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -157,15 +160,19 @@ def resident(field: str) -> float:
 # -- the table ---------------------------------------------------------------------------------
 
 
-def measure(sizes: dict[str, list[int]], folder: Path) -> dict[str, dict[int, dict[str, float]]]:
-    found: dict[str, dict[int, dict[str, float]]] = {stage: {} for stage in STAGES}
+def measure(
+    stages: dict[str, str], sizes: dict[str, list[int]], folder: Path
+) -> dict[str, dict[int, dict[str, float]]]:
+    found: dict[str, dict[int, dict[str, float]]] = {stage: {} for stage in stages}
     for kind, write in (("signatures", write_signatures), ("cells", write_cells)):
+        if kind not in stages.values():
+            continue
         path = folder / ("data.gctx" if kind == "signatures" else "data.npz")
         small = path.with_stem("small")
         write(small, SMALL)
         for n in sizes[kind]:
             write(path, n)
-            for stage in (s for s, k in STAGES.items() if k == kind):
+            for stage in (s for s, k in stages.items() if k == kind):
                 answer = subprocess.run(
                     [sys.executable, __file__, "--stage", stage, "--paths", str(small), str(path)],
                     check=True,
@@ -183,7 +190,7 @@ def exponent(seconds: dict[int, float]) -> float:
     return math.log(last / first) / math.log(large / small)
 
 
-def table(found: dict[str, dict[int, dict[str, float]]]) -> str:
+def table(found: dict[str, dict[int, dict[str, float]]], load: float) -> str:
     lines = [
         "# Growth",
         "",
@@ -191,7 +198,8 @@ def table(found: dict[str, dict[int, dict[str, float]]]) -> str:
             f"`sigilla bench growth`: {N_LANDMARKS} landmark genes and {N_CLASSES} classes, or "
             f"{N_GENES:,} genes of which {EXPRESSED:.0%} are expressed in a cell. Seconds of one "
             "run; MiB: the process's peak above its imports and the input in memory. Exponent: of "
-            "the seconds, between the two largest sizes."
+            f"the seconds, between the two largest sizes. {os.cpu_count()} cores, load {load:.1f} "
+            "at the start."
         ),
         "",
         "| stage | n | seconds | MiB | file, MiB | exponent |",
@@ -210,9 +218,12 @@ def table(found: dict[str, dict[int, dict[str, float]]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--signatures", type=int, nargs="+", default=[10**4, 10**5, 10**6])
-    parser.add_argument("--cells", type=int, nargs="+", default=[10**3, 10**4, 10**5])
-    parser.add_argument("--quick", action="store_true", help="two small sizes, nothing written")
+    whole = {"signatures": [10**4, 10**5, 10**6], "cells": [10**3, 10**4, 10**5]}
+    for kind, sizes in whole.items():
+        parser.add_argument(f"--{kind}", type=int, nargs="+", default=sizes)
+    parser.add_argument("--only", default="", help="run the stages whose name contains this")
+    parser.add_argument("--out", type=Path, help="where the table goes")
+    parser.add_argument("--quick", action="store_true", help="two small sizes")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--paths", type=Path, nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -222,11 +233,15 @@ def main() -> None:
     sizes = {"signatures": args.signatures, "cells": args.cells}
     if args.quick:
         sizes = {"signatures": [2_000, 4_000], "cells": [500, 1_000]}
+    stages = {stage: kind for stage, kind in STAGES.items() if args.only in stage}
+    if not stages:
+        parser.error(f"--only {args.only!r} is in no stage: {', '.join(STAGES)}")
+    out = args.out or (OUT if stages == STAGES and sizes == whole else None)
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        text = table(measure(sizes, Path(folder)))
-    print(text)
-    if not args.quick:
-        OUT.write_text(text)
+        print(text := table(measure(stages, sizes, Path(folder)), load))
+    if out:
+        out.write_text(text)
 
 
 if __name__ == "__main__":
