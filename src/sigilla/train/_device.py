@@ -6,8 +6,9 @@ import torch
 
 from sigilla.train._processes import world
 
-# Of the card's free memory, what the data may take: the rest is for weights and activations.
-_DATA_SHARE = 0.6
+# Of the card's free memory, what the data may take: a start in closed form takes as much again, and
+# the rest is for weights and activations.
+_DATA_SHARE = 0.4
 _CUDA = torch.device("cuda")
 # Just below the 32 MiB up to which glibc learns from the blocks that it is given back.
 _LARGE_BLOCK = 31 * 2**20
