@@ -137,11 +137,11 @@ def test_an_unknown_device_is_refused_with_what_would_work():
     assert resolve_device("auto") == torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def test_a_million_signatures_stay_on_a_card_of_80_gb_and_fourteen_million_do_not(monkeypatch):
+def test_a_million_signatures_stay_on_a_card_of_80_gb_and_ten_million_do_not(monkeypatch):
     free = 79 * 2**30  # what a driver leaves of 80 GB
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 * 2**30))
     card = torch.device("cuda", 0)
     assert fits_on(card, 10**6 * 978 * 4)
-    assert fits_on(card, 10**7 * 978 * 4)
-    assert not fits_on(card, 14 * 10**6 * 978 * 4)
+    assert fits_on(card, 8 * 10**6 * 978 * 4)  # and the copy that a fit starts from
+    assert not fits_on(card, 10**7 * 978 * 4)
     assert fits_on(torch.device("cpu"), 10**15)
