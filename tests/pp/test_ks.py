@@ -136,3 +136,16 @@ def test_values_that_are_no_numbers_are_refused_by_gene(form, many, value, monke
 def test_a_number_of_threads_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match="n_jobs=0 must be a positive number"):
         ks_scores(np.eye(4), n_jobs=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64"])
+def test_values_are_brought_to_their_gene_as_scipy_brings_them(dtype):
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((300, 70), density=0.2, rng=rng, format="csr")
+    X.data = rng.integers(-9, 9, size=X.nnz).astype(dtype)
+    pieces = _ks._values_by_gene(X, threads=2)
+    transposed = X.tocsc()
+    for gene in range(70):
+        parts = [piece.values[slice(*piece.starts[gene : gene + 2])] for piece in pieces]
+        stored = transposed.data[slice(*transposed.indptr[gene : gene + 2])]
+        np.testing.assert_array_equal(np.concatenate(parts), stored)

@@ -176,7 +176,8 @@ def _gather(values: NDArray[np.number], genes: NDArray[np.integer], p: int) -> _
 
     What takes time is to write each value at the end of its gene, far from the one before. The
     public ``tocsc`` writes two arrays so, values and samples. The routine below also moves two
-    integers for each entry; here both are the value, and both go to one place.
+    integers for each entry; here both are the value, and both go to one place. It is private to
+    scipy, though anndata calls its siblings too; the tests compare it with ``tocsc``.
     """
     whole = np.dtype(f"i{values.itemsize}")
     bits = values.view(whole)
