@@ -14,7 +14,9 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from sigilla.ahead import ahead
 from sigilla.errors import DataError, FileError, listed
+from sigilla.io._chunks import PIECE, read_column
 from sigilla.io._ids import Ids
 from sigilla.io._lazy import lazy_matrix
 from sigilla.io._matrix import read_matrix
@@ -248,6 +250,11 @@ def _frame(group: h5py.Group, ids: Ids, at: Index | None) -> pd.DataFrame:
                 f"there are {len(ids)} ids."
             )
 
-    # One thread: work that needs Python to itself is only slowed down by others waiting for it.
-    columns = {name: tidy(node, at=at) for name, node in nodes.items()}
+    def fetched(name: str) -> tuple[str, h5py.Dataset | NDArray[Any]]:
+        """A column of one piece is unpacked while the one before is made text."""
+        node = nodes[name]
+        return name, read_column(node) if at is None and len(node) <= PIECE else node
+
+    # No more threads: work that needs Python to itself is slowed down by others waiting for it.
+    columns = {name: tidy(column, at=at) for name, column in ahead(fetched, nodes)}
     return pd.DataFrame(columns, index=ids.names(at), copy=False)
