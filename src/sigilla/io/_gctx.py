@@ -14,12 +14,10 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from sigilla.ahead import ahead
 from sigilla.errors import DataError, FileError, listed
-from sigilla.io._chunks import PIECE, read_column
 from sigilla.io._ids import Ids
 from sigilla.io._lazy import lazy_matrix
-from sigilla.io._matrix import read_matrix
+from sigilla.io._matrix import read_matrix, workers
 from sigilla.io._metadata import tidy
 
 if TYPE_CHECKING:
@@ -119,13 +117,13 @@ class Gctx:
         ids = self.cid if argument == "cid" else self.rid
         return ids.positions(argument, asked, self.path)
 
-    def obs(self, rows: Index | None = None) -> pd.DataFrame:
+    def obs(self, rows: Index | None = None, *, threads: int = 1) -> pd.DataFrame:
         """Metadata of the signatures at ``rows``."""
-        return _frame(self.matrix.file[COL], self.cid, rows)
+        return _frame(self.matrix.file[COL], self.cid, rows, threads)
 
-    def var(self, cols: Index | None = None) -> pd.DataFrame:
+    def var(self, cols: Index | None = None, *, threads: int = 1) -> pd.DataFrame:
         """Metadata of the genes at ``cols``."""
-        return _frame(self.matrix.file[ROW], self.rid, cols)
+        return _frame(self.matrix.file[ROW], self.rid, cols, threads)
 
     def adata(
         self,
@@ -142,11 +140,13 @@ class Gctx:
 
         def frames() -> tuple[pd.DataFrame, pd.DataFrame]:
             return (
-                self.obs(rows) if obs is None else _at(obs, rows),
-                self.var(cols) if var is None else _at(var, cols),
+                self.obs(rows, threads=threads) if obs is None else _at(obs, rows),
+                self.var(cols, threads=threads) if var is None else _at(var, cols),
             )
 
-        # Half of the work on metadata needs Python to itself, which reading the matrix does not.
+        # Half of the work on metadata needs Python to itself, which reading the matrix does not:
+        # one thread beside those of the matrix, and never more than two.
+        threads = min(2, workers()) if backed else 1
         with ThreadPoolExecutor(1) as pool:
             metadata = pool.submit(frames)
             if backed:
@@ -240,7 +240,7 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
     return Gctx(path, matrix, cid, rid)
 
 
-def _frame(group: h5py.Group, ids: Ids, at: Index | None) -> pd.DataFrame:
+def _frame(group: h5py.Group, ids: Ids, at: Index | None, threads: int) -> pd.DataFrame:
     nodes = {name: node for name, node in group.items() if isinstance(node, h5py.Dataset)}
     del nodes["id"]
     for name, node in nodes.items():
@@ -250,11 +250,8 @@ def _frame(group: h5py.Group, ids: Ids, at: Index | None) -> pd.DataFrame:
                 f"there are {len(ids)} ids."
             )
 
-    def fetched(name: str) -> tuple[str, h5py.Dataset | NDArray[Any]]:
-        """A column of one piece is unpacked while the one before is made text."""
-        node = nodes[name]
-        return name, read_column(node) if at is None and len(node) <= PIECE else node
-
-    # No more threads: work that needs Python to itself is slowed down by others waiting for it.
-    columns = {name: tidy(column, at=at) for name, column in ahead(fetched, nodes)}
-    return pd.DataFrame(columns, index=ids.names(at), copy=False)
+    with ThreadPoolExecutor(threads) as pool:
+        names = pool.submit(ids.names, at)
+        found = pool.map(lambda node: tidy(node, at=at), nodes.values())
+        columns = dict(zip(nodes, found, strict=True))
+    return pd.DataFrame(columns, index=names.result(), copy=False)

@@ -46,7 +46,7 @@ def tidy(
         codes, distinct = _factorize(source if at is None else read_at(source, at))
         found = _tidy_texts(_texts(distinct), nulls)
         if at is None or (found.dtype.kind == "O" and len(at)):
-            return np.take(found, codes)
+            return _spread(found, codes)
         return tidy(source, nulls)[at]  # numbers here may stand beside text elsewhere
     values = read_column(source)
     gaps = values.dtype.kind in "iu" and bool(np.any(values == MISSING))
@@ -57,6 +57,14 @@ def tidy(
         # Through the shortest decimal, so that a stored 0.1 is 0.1 and not 0.10000000149.
         some = some.astype(str).astype(np.float64)
     return _missing_as_nan(some)
+
+
+def _spread(distinct: Array, codes: NDArray[np.integer[Any]]) -> Array:
+    """``distinct[codes]``, for which numpy would first make all codes ones of 64 bits."""
+    out = np.empty(len(codes), distinct.dtype)
+    for block in slices(len(codes)):
+        out[block] = distinct[codes[block]]
+    return out
 
 
 def _tidy_texts(texts: Array, nulls: Container[str]) -> Array:

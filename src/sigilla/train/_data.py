@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from sigilla.ahead import ahead
 from sigilla.errors import DataError
 from sigilla.logging import logger
 from sigilla.models import Batch
@@ -18,10 +18,13 @@ from sigilla.train._device import fits_on
 from sigilla.train._split import holdout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # Validation needs no gradients: larger batches, fewer launches.
 _EVAL_BATCH = 8192
@@ -186,10 +189,10 @@ class Streamed:
             )
             return x, label
 
-        return ahead(load, range(0, len(blocks), self.window))
+        return _ahead(load, range(0, len(blocks), self.window))
 
     def _read(self, blocks: list[slice]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        return ahead(lambda block: (block, self.rows[block]), blocks)
+        return _ahead(lambda block: (block, self.rows[block]), blocks)
 
 
 def _height(rows: Rows) -> int:
@@ -197,6 +200,19 @@ def _height(rows: Rows) -> int:
     if _processes.world() == 1:
         return rows.block_rows
     return min(rows.block_rows, max(1, rows.shape[0] // (_SHARES * _processes.world())))
+
+
+def _ahead(load: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``map`` in which a thread works on the next item while the caller has this one."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = None
+        for item in items:
+            following = reader.submit(load, item)
+            if coming is not None:
+                yield coming.result()
+            coming = following
+        if coming is not None:
+            yield coming.result()
 
 
 def _sample(
