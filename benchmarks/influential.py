@@ -220,12 +220,12 @@ def spread(values: list[float]) -> str:
     return " / ".join(f"{value:,.{digits}f}" for value in three)
 
 
-def row(name: str, seconds: list[float], ours: list[float], *, of: str, sketch: str) -> str:
+def row(name: str, seconds: list[float], ours: list[float], *, of: str, beforehand: str) -> str:
     times = [a / b for a, b in zip(seconds, ours, strict=True)]
-    return f"| {name} | {spread(seconds)} | {spread(times)} | {of} | {sketch} |"
+    return f"| {name} | {spread(seconds)} | {spread(times)} | {of} | {beforehand} |"
 
 
-HEAD = ["", "| what | seconds | times sigilla | timed | sketch, s |", "|---|--:|--:|---|--:|"]
+HEAD = ["", "| what | seconds | times sigilla | timed | beforehand, s |", "|---|--:|--:|---|--:|"]
 
 
 def published_table(found: dict[str, Any], args: argparse.Namespace) -> list[str]:
@@ -235,8 +235,8 @@ def published_table(found: dict[str, Any], args: argparse.Namespace) -> list[str
     return [
         f"The whole step on {p:,} genes x {n} samples ({where}); sigilla has its null as a table.",
         *HEAD,
-        row("published", found["published"], ours, of=part, sketch="136"),
-        row("sigilla", ours, ours, of=f"whole, median of {CALLS} calls", sketch="0.056"),
+        row("published", found["published"], ours, of=part, beforehand="136"),
+        row("sigilla", ours, ours, of=f"whole, median of {CALLS} calls", beforehand="0.056"),
         "",
         f"Genes kept: {theirs_kept:,} by the published, {ours_kept:,} by sigilla.",
     ]
@@ -262,10 +262,10 @@ def cells_table(runs: list[dict[str, Any]], args: argparse.Namespace) -> list[st
     return [
         title,
         *HEAD,
-        row("scipy.stats.kstest", column("scipy"), ours, of=scaled(few), sketch="300"),
-        row("numpy, dense", column("numpy"), ours, of=scaled(some), sketch="85"),
-        row("sigilla, sparse, exact", ours, ours, of="whole, with selection", sketch="12"),
-        row("one sort of the values", column("sort"), ours, of="whole", sketch="9"),
+        row("scipy.stats.kstest", column("scipy"), ours, of=scaled(few), beforehand="300"),
+        row("numpy, dense", column("numpy"), ours, of=scaled(some), beforehand="85"),
+        row("sigilla, sparse, exact", ours, ours, of="whole, with selection", beforehand="12"),
+        row("one sort of the values", column("sort"), ours, of="whole", beforehand="9"),
         "",
         notes,
     ]
@@ -292,7 +292,8 @@ def main() -> None:
     setting = (
         f"`sigilla bench influential`: {os.cpu_count()} cores, {workers(args.jobs)} threads, load"
         f" {os.getloadavg()[0]:.1f} at the start; min / median / max of {args.repeats} repeats in"
-        " which all take turns."
+        " which all take turns. Beforehand: the peers, and a prototype in sigilla's place, on"
+        " another machine of 2 cores."
     )
     lines = ["# Influential features", "", setting]
     if args.only != "cells":

@@ -39,7 +39,7 @@ OUT = Path(__file__).parent / "results" / "reading.md"
 WIDE, NARROW = 12_328, 978
 MATRIX = "/0/DATA/0/matrix"
 MIB = 2**20
-# What a sketch reached on a machine of two cores, by file and read: the figures to meet.
+# What a prototype reached on another machine of two cores, by file and read: the figures to meet.
 GOALS = {
     "wide rows": 4.9,
     "wide columns": 3.8,

@@ -53,7 +53,7 @@ def test_a_table_says_what_was_scaled_up_and_pairs_runs_of_one_repeat(influentia
     spread, row = influential["spread"], influential["row"]
     assert spread([3.0, 1.0, 2.0]) == "1.00 / 2.00 / 3.00"
     assert spread([0.05, 136.2, 99.5]) == "0 / 100 / 136"
-    assert "| 2.00 / 3.00 / 4.00 |" in row("x", [4, 6, 2], [1, 2, 1], of="whole", sketch="")
+    assert "| 2.00 / 3.00 / 4.00 |" in row("x", [4, 6, 2], [1, 2, 1], of="whole", beforehand="")
     found = {"shape": (181, 100), "published": [9.0], "sigilla": [0.5], "kept": (7, 8)}
     lines = influential["published_table"](found, Namespace(share=0.05, file=None))
     assert any("5.0% of the null's 5,000 draws, scaled up" in line for line in lines)
