@@ -143,6 +143,16 @@ def test_genes_of_a_sparse_matrix_are_scaled_as_numpy_scales_them(dtype, monkeyp
         np.testing.assert_array_equal(stored.data, before.data)
 
 
+def test_a_gene_that_varies_little_beside_its_mean_is_kept_sparse_or_dense():
+    X = np.random.default_rng(0).normal(5000, 1, size=(500, 2))
+    X = np.column_stack([X, np.full(500, 5000.0)])
+    genes = np.ones(3, dtype=bool)
+    dense = _subjects.varying_genes(X, genes, scale=True)
+    thin = _subjects.varying_genes(sparse.csr_matrix(X), genes, scale=True)
+    assert dense.shape == (500, 2)
+    np.testing.assert_allclose(thin.toarray(), dense, rtol=1e-7)
+
+
 def test_backed_input_gives_the_result_in_memory(tmp_path):
     adata = simulate_rare_weak(n_obs=60, n_vars=300, strength=3.0)
     adata.write_h5ad(tmp_path / "x.h5ad")

@@ -42,8 +42,9 @@ def hashes(values: Array) -> Words:
     """
     out = np.empty(len(values), np.uint64)
     for block in slices(len(values)):
-        first, *others = words(values[block])
-        for column in others:
+        columns = words(values[block])
+        first = next(columns)
+        for column in columns:
             first ^= first >> np.uint64(29)
             first *= np.uint64(0x9E3779B97F4A7C15)
             first += column

@@ -17,7 +17,7 @@ import pandas as pd
 from sigilla.errors import DataError, FileError, listed
 from sigilla.io._ids import Ids
 from sigilla.io._lazy import lazy_matrix
-from sigilla.io._matrix import read_matrix, workers
+from sigilla.io._matrix import read_matrix
 from sigilla.io._metadata import tidy
 
 if TYPE_CHECKING:
@@ -117,11 +117,11 @@ class Gctx:
         ids = self.cid if argument == "cid" else self.rid
         return ids.positions(argument, asked, self.path)
 
-    def obs(self, rows: Index | None = None, *, threads: int = 1) -> pd.DataFrame:
+    def obs(self, rows: Index | None = None, *, threads: int = 2) -> pd.DataFrame:
         """Metadata of the signatures at ``rows``."""
         return _frame(self.matrix.file[COL], self.cid, rows, threads)
 
-    def var(self, cols: Index | None = None, *, threads: int = 1) -> pd.DataFrame:
+    def var(self, cols: Index | None = None, *, threads: int = 2) -> pd.DataFrame:
         """Metadata of the genes at ``cols``."""
         return _frame(self.matrix.file[ROW], self.rid, cols, threads)
 
@@ -146,7 +146,7 @@ class Gctx:
 
         # Half of the work on metadata needs Python to itself, which reading the matrix does not:
         # one thread beside those of the matrix, and never more than two.
-        threads = min(2, workers()) if backed else 1
+        threads = 2 if backed else 1
         with ThreadPoolExecutor(1) as pool:
             metadata = pool.submit(frames)
             if backed:

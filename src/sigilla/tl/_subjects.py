@@ -149,7 +149,7 @@ def _scaled_sparse(X: Any, *, scale: bool) -> Any:
         squares += np.bincount(genes, values**2, p)
     variance = squares / n - (total / n) ** 2
     # What cancellation leaves of a constant gene's variance is not variance.
-    varies = variance > 1e-7 * (total / n) ** 2
+    varies = variance > 1e-10 * (total / n) ** 2
     if not varies.all():
         X, variance = X[:, varies], variance[varies]
     if not scale:

@@ -7,8 +7,8 @@ import torch
 from sigilla.train._processes import world
 
 # Of the card's free memory, what the data may take: a start in closed form takes as much again, and
-# the rest is for weights and activations.
-_DATA_SHARE = 0.4
+# once more where some have no label; the rest is for weights and activations.
+_DATA_SHARE = 0.3
 _CUDA = torch.device("cuda")
 # Just below the 32 MiB up to which glibc learns from the blocks that it is given back.
 _LARGE_BLOCK = 31 * 2**20
@@ -52,5 +52,6 @@ def keep_freed_memory() -> None:
     glibc gives memory back to the system where more of it is free than twice the largest block
     that it was ever given back (mallopt(3), M_TRIM_THRESHOLD). Gradients of a step would be
     mapped anew, page by page, in the next: up to a tenth of an epoch. The block is never touched.
+    For the rest of the process smaller blocks come from the heap, of whose end up to 62 MiB stay.
     """
     torch.empty(_LARGE_BLOCK, dtype=torch.uint8)
