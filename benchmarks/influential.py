@@ -301,7 +301,9 @@ def main() -> None:
     if args.only != "published":
         lines += ["", *cells_table(sparse_cells(args), args)]
     print(text := "\n".join(lines) + "\n")
-    out = args.out or (None if args.quick or args.only else OUT)
+    size = ("only", "share", "cells", "genes", "jobs", "file")
+    whole = all(getattr(args, name) == parser.get_default(name) for name in size)
+    out = args.out or (OUT if whole else None)
     if out:
         out.write_text(text)
 

@@ -9,6 +9,7 @@ first asked for. Writes a table to ``benchmarks/results``.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -36,7 +37,9 @@ def seconds(arguments: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
+    load = os.getloadavg()[0]
     for arguments in RUNS.values():  # files into the page cache
         seconds(arguments)
     times: dict[str, list[float]] = {name: [] for name in RUNS}
@@ -48,11 +51,11 @@ def main() -> None:
         for name, t in times.items()
     ]
     intro = (
-        f"Seconds of fresh processes, warm files, {options.repeats} rounds in turns: least / "
-        "median / greatest."
+        f"Seconds of fresh processes, warm files, {os.cpu_count()} cores, load {load:.1f} at the "
+        f"start, {options.repeats} rounds in turns: least / median / greatest."
     )
     head = ["## Start", "", intro, "", "| what | seconds |", "|---|---|"]
-    OUT.write_text("\n".join([*head, *rows, ""]))
+    options.out.write_text("\n".join([*head, *rows, ""]))
     print("\n".join(rows))
 
 
