@@ -41,6 +41,8 @@ _MIN_GENES = 16
 _MANY = 2048
 # Of the sorted values of such a gene, the distribution is first taken at each of these.
 _STRIDE = 64
+# Of genes with fewer stored values two threads wait longer for their turn at Python than they work.
+_LONG = 100_000
 # Stored values per piece of a sparse matrix, so that they can be counted in 32 bits.
 _PIECE = 2**30
 
@@ -87,6 +89,7 @@ def ks_scores(
         score = partial(_score_densified, X)
     else:
         score = partial(_score_pieces, _values_by_gene(X, threads), np.arange(1, n + 1) / n)
+        threads = threads if X.nnz > _LONG * p else 1
 
     width = max(_MIN_GENES, _BLOCK // n)
     with ThreadPoolExecutor(threads) as pool:
