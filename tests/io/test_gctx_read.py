@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sigilla.errors import DataError
-from sigilla.io import _chunks, _cmappy, _ids, _matrix, _metadata, disk_matrix, read_gctx
+from sigilla.io import _chunks, _cmappy, _ids, _mapped, _matrix, _metadata, disk_matrix, read_gctx
 
 from .conftest import FILTERS, Layout, write_layout
 
@@ -60,12 +60,15 @@ def expected(values, rows, cols):
 @pytest.fixture(params=["own", "hdf5"])
 def reading(request, monkeypatch):
     """Both ways to the bytes, in tiles so small that tiny files are cut into many."""
-    monkeypatch.setattr(_matrix, "TILE_BYTES", 256)
+    for module in (_matrix, _mapped):
+        monkeypatch.setattr(module, "TILE_BYTES", 256)
+    monkeypatch.setattr(_mapped, "WINDOW_BYTES", 700)
+    monkeypatch.setattr(_mapped, "FAULT_BYTES", 100)
     for module in (_chunks, _metadata):
         monkeypatch.setattr(module, "PIECE", 3)
     monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 0 if request.param == "own" else 2**40)
     if request.param == "hdf5":
-        monkeypatch.setattr(_matrix, "plain_offset", lambda dataset: None)
+        monkeypatch.setattr(_matrix, "mapped", lambda dataset: None)
     return request.param
 
 

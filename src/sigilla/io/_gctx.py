@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 import anndata as ad
 import h5py
 import numpy as np
-import pandas as pd
 
 from sigilla.errors import DataError, FileError, listed
+from sigilla.io._axis import Pending, given, stored
 from sigilla.io._ids import Ids
 from sigilla.io._lazy import lazy_matrix
 from sigilla.io._matrix import read_matrix
-from sigilla.io._metadata import tidy
+from sigilla.io._tasks import run_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import pandas as pd
     from numpy.typing import DTypeLike, NDArray
 
     Index = NDArray[np.intp]
@@ -117,13 +117,13 @@ class Gctx:
         ids = self.cid if argument == "cid" else self.rid
         return ids.positions(argument, asked, self.path)
 
-    def obs(self, rows: Index | None = None, *, threads: int = 2) -> pd.DataFrame:
-        """Metadata of the signatures at ``rows``."""
-        return _frame(self.matrix.file[COL], self.cid, rows, threads)
+    def obs(self, rows: Index | None = None) -> Pending:
+        """What the file says of the signatures at ``rows``."""
+        return stored(self.matrix.file[COL], self.cid, rows)
 
-    def var(self, cols: Index | None = None, *, threads: int = 2) -> pd.DataFrame:
-        """Metadata of the genes at ``cols``."""
-        return _frame(self.matrix.file[ROW], self.rid, cols, threads)
+    def var(self, cols: Index | None = None) -> Pending:
+        """What the file says of the genes at ``cols``."""
+        return stored(self.matrix.file[ROW], self.rid, cols)
 
     def adata(
         self,
@@ -137,36 +137,17 @@ class Gctx:
     ) -> ad.AnnData:
         """The signatures at ``rows`` and genes at ``cols``; ``obs``, ``var`` replace the file's."""
         kind = self.matrix.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
-
-        def frames() -> tuple[pd.DataFrame, pd.DataFrame]:
-            return (
-                self.obs(rows, threads=threads) if obs is None else _at(obs, rows),
-                self.var(cols, threads=threads) if var is None else _at(var, cols),
-            )
-
-        # Half of the work on metadata needs Python to itself, which reading the matrix does not:
-        # one thread beside those of the matrix, and never more than two.
-        threads = 2 if backed else 1
-        with ThreadPoolExecutor(1) as pool:
-            metadata = pool.submit(frames)
-            if backed:
-                x: Any = lazy_matrix(self.path, self.matrix, rows, cols, kind)
-            else:
-                x = read_matrix(self.matrix, rows, cols, kind)
-        found_obs, found_var = metadata.result()
+        of_rows = self.obs(rows) if obs is None else given(obs, rows)
+        of_cols = self.var(cols) if var is None else given(var, cols)
+        tasks = [*of_rows.tasks, *of_cols.tasks]
+        if backed:
+            run_all(tasks)
+            x: Any = lazy_matrix(self.path, self.matrix, rows, cols, kind)
+        else:
+            x = read_matrix(self.matrix, rows, cols, kind, beside=tasks)
         # That the ids are unique was found out when the file was opened, and much faster.
         with _UNIQUE, ad.settings.override(check_uniqueness=False):
-            return ad.AnnData(x, obs=found_obs, var=found_var)
-
-
-def _at(frame: pd.DataFrame, index: Index | None) -> pd.DataFrame:
-    if index is None:
-        return frame
-    chosen = frame.iloc[index].copy()
-    for name, column in chosen.items():
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            chosen[name] = column.cat.remove_unused_categories()
-    return chosen
+            return ad.AnnData(x, obs=of_rows.frame(), var=of_cols.frame())
 
 
 @contextmanager
@@ -238,20 +219,3 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
     cid.check_unique(path, "column (signature)")
     rid.check_unique(path, "row (gene)")
     return Gctx(path, matrix, cid, rid)
-
-
-def _frame(group: h5py.Group, ids: Ids, at: Index | None, threads: int) -> pd.DataFrame:
-    nodes = {name: node for name, node in group.items() if isinstance(node, h5py.Dataset)}
-    del nodes["id"]
-    for name, node in nodes.items():
-        if node.shape != (len(ids),):
-            raise FileError(
-                f"{group.file.filename!r}: metadata column {name!r} has shape {node.shape}, but "
-                f"there are {len(ids)} ids."
-            )
-
-    with ThreadPoolExecutor(threads) as pool:
-        names = pool.submit(ids.names, at)
-        found = pool.map(lambda node: tidy(node, at=at), nodes.values())
-        columns = dict(zip(nodes, found, strict=True))
-    return pd.DataFrame(columns, index=names.result(), copy=False)

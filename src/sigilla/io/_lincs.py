@@ -11,6 +11,7 @@ from sigilla.io._classes import load_classes
 from sigilla.io._gctx import open_gctx
 from sigilla.io._joins import Report, join_genes, join_signatures
 from sigilla.io._release_tables import load_table
+from sigilla.io._tasks import run_all
 from sigilla.io._vocabulary import LANDMARK_COUNT
 from sigilla.logging import logger
 
@@ -138,8 +139,10 @@ def read_lincs(
     known = None if classes is None else load_classes(classes)
     report = Report()
     with open_gctx(gctx) as file:
-        obs = join_signatures(file.obs(), tables, known, report)
-        var = join_genes(file.var(), tables.get("gene_info"), report)
+        of_rows, of_cols = file.obs(), file.var()
+        run_all([*of_rows.tasks, *of_cols.tasks])
+        obs = join_signatures(of_rows.frame(), tables, known, report)
+        var = join_genes(of_cols.frame(), tables.get("gene_info"), report)
         rows = _wanted_rows(obs, cell_lines, exclude_perts, report)
         cols = _wanted_cols(var, report) if landmarks else None
         adata = file.adata(rows, cols, backed=backed, dtype=dtype, obs=obs, var=var)

@@ -1,0 +1,72 @@
+"""The metadata of one axis of a GCTX file, its columns read on any threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import pandas as pd
+
+from sigilla.errors import FileError
+from sigilla.io._metadata import tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sigilla.io._ids import Ids
+    from sigilla.io._tasks import Task
+
+    Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A frame that is complete once all of its tasks have been run, in any order."""
+
+    tasks: list[Task]
+    frame: Callable[[], pd.DataFrame]
+
+
+def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
+    """What the file says at these positions; None stands for all."""
+    nodes = {name: node for name, node in group.items() if isinstance(node, h5py.Dataset)}
+    del nodes["id"]
+    for name, node in nodes.items():
+        if node.shape != (len(ids),):
+            raise FileError(
+                f"{group.file.filename!r}: metadata column {name!r} has shape {node.shape}, but "
+                f"there are {len(ids)} ids."
+            )
+    found: dict[str | None, Any] = {}
+
+    def name_rows() -> None:
+        found[None] = ids.names(at)
+
+    def read(name: str) -> None:
+        found[name] = tidy(nodes[name], at=at)
+
+    def frame() -> pd.DataFrame:
+        columns = {name: found[name] for name in nodes}
+        return pd.DataFrame(columns, index=found[None], copy=False)
+
+    return Pending([name_rows, *(partial(read, name) for name in nodes)], frame)
+
+
+def given(frame: pd.DataFrame, at: Index | None) -> Pending:
+    """These rows of a frame, without categories that none of them has."""
+
+    def chosen() -> pd.DataFrame:
+        if at is None:
+            return frame
+        rows = frame.iloc[at].copy()
+        for name, column in rows.items():
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                rows[name] = column.cat.remove_unused_categories()
+        return rows
+
+    return Pending([], chosen)
