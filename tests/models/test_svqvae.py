@@ -32,6 +32,13 @@ class Shift(torch.nn.Module):
         return x + self.by
 
 
+class Straight(torch.nn.Identity):
+    """Stands for the published tanh."""
+
+    def slope(self, out):
+        return torch.ones_like(out)
+
+
 class HandWorked:
     """One sample of class 0 whose latent lies nearer code 1; encoder and decoder replaced.
 
@@ -43,7 +50,7 @@ class HandWorked:
             SVQVAEConfig.published(n_latent=2, **options), n_features=2, classes=["a", "b"]
         )
         self.model.encoder = torch.nn.Identity()
-        self.model.decoder = torch.nn.Sequential(torch.nn.Linear(2, 2))
+        self.model.decoder = torch.nn.Sequential(torch.nn.Linear(2, 2), Straight())
         with torch.no_grad():
             # A decoder that changes nothing, of the kind that the published one is.
             self.model.decoder[0].weight.copy_(torch.eye(2))

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -48,7 +48,7 @@ class Loss:
     @cached_property
     def total(self) -> Tensor:
         """The objective."""
-        return torch.stack(list(self.terms.values())).sum()
+        return reduce(torch.add, self.terms.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from sigilla.models._config import Config, param
 from sigilla.models._discriminant import class_means, discriminant, residuals, without_noise
 from sigilla.nn import (
     LinearPlus,
-    Scale,
+    ScaledTanh,
     Standardise,
     Tanh,
+    in_autocast,
     pull,
     squared_distances,
     squared_error,
-    straight_through_linear,
+    straight_through_table,
 )
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class SVQVAE(_base.Model):
         if self.is_published:
             self.encoder = nn.Sequential(nn.Linear(n_features, c.n_latent), Tanh())
             self.decoder = nn.Sequential(
-                nn.Linear(c.n_latent, n_features), Tanh(), Scale(_PUBLISHED_RANGE)
+                nn.Linear(c.n_latent, n_features), ScaledTanh(_PUBLISHED_RANGE)
             )
             return
         self.standardise = Standardise(n_features)
@@ -193,43 +194,40 @@ class SVQVAE(_base.Model):
         x = batch.x if self.is_published else self.standardise(batch.x)
         z = self._latent(x)
         distances = squared_distances(z, self.codes)
-        nearest = distances.argmin(dim=1)
-        labelled = (label >= 0).to(z.dtype)
-        share = labelled / labelled.sum().clamp_min(1)
-        target = torch.where(label >= 0, label, nearest)
-        apart = distances.detach().gather(1, target[:, None])[:, 0]
+        seen = distances.detach()
+        least, nearest = seen.min(dim=1)
+        labelled = label >= 0
+        share = labelled / labelled.sum().clamp_min(1)  # of each in a mean over the labelled
+        target = torch.where(labelled, label, nearest)
+        apart = seen.gather(1, target[:, None])[:, 0]
         even = torch.full_like(apart, self.config.commitment_cost / z.numel())
         codebook, commitment = pull(z, self.codes, target, apart, share / z.shape[1], even)
         terms = {"codebook": codebook, "commitment": commitment}
-        entropy = _mean(F.cross_entropy(-distances, target, reduction="none"), labelled)
-        metrics = {"accuracy": _mean((nearest == target).to(z.dtype), labelled)}
+        right = nearest == target
+        metrics = {"accuracy": share.dot(right.to(share.dtype))}
         if self.is_published:
             decoded = self._decoded_through(z, target)
-            terms["divergence"] = -self._divergence(z, distances, target, share)
-            metrics["cross_entropy"] = entropy.detach()
+            wrong = share * ~right / z.shape[1]
+            of_z = self.config.divergence_cost * wrong
+            of_code, of_latent = pull(z, self.codes, nearest, least, wrong, of_z)
+            terms["divergence"] = -(of_code + of_latent)
+            metrics["cross_entropy"] = share.dot(F.cross_entropy(-seen, target, reduction="none"))
         else:
             # The straight-through gradient would push the latent along its own residual, for
             # which nothing in the decoded code can make up: the encoder is left to the others.
             decoded = self._standard_genes(F.embedding(target, self.codes.detach()))
-            terms["cross_entropy"] = entropy
-        terms["reconstruction"] = _mean(squared_error(decoded, x), labelled)
+            entropies = F.cross_entropy(-distances, target, reduction="none")
+            terms["cross_entropy"] = share.dot(entropies)
+        terms["reconstruction"] = share.dot(squared_error(decoded, x))
         return _base.Loss(terms, metrics)
 
     def _decoded_through(self, z: Tensor, target: Tensor) -> Tensor:
         """The published decoder on the label's code, with a gradient for the latent."""
-        linear, *rest = self.decoder.children()
-        weight, bias = linear.parameters()
-        decoded = straight_through_linear(z, self.codes, target, weight, bias)
-        for layer in rest:
-            decoded = layer(decoded)
-        return decoded
-
-    def _divergence(self, z: Tensor, distances: Tensor, target: Tensor, share: Tensor) -> Tensor:
-        """How far a wrong nearest code and the latent are pushed apart; 0 where it is right."""
-        apart, nearest = distances.detach().min(dim=1)
-        weight = share * (nearest != target) / z.shape[1]
-        of_z = self.config.divergence_cost * weight
-        return torch.stack(pull(z, self.codes, nearest, apart, weight, of_z)).sum()
+        parts: tuple[Any, ...] = tuple(self.decoder.children())
+        linear, tanh = parts
+        weight = in_autocast(linear.weight)
+        table = tanh(F.linear(self.codes.detach(), weight, linear.bias))
+        return straight_through_table(z, table, target, tanh.slope(table.detach()), weight)
 
     # -- use ------------------------------------------------------------------------------------
     def _encode(self, x: Tensor) -> Tensor:
@@ -306,11 +304,6 @@ class SVQVAE(_base.Model):
             }
         )
         return model.eval()
-
-
-def _mean(values: Tensor, counted: Tensor) -> Tensor:
-    """Mean over the observations that count; 0 where none does."""
-    return (values * counted).sum() / counted.sum().clamp_min(1)
 
 
 def _tensors(source: str | Path | dict[str, Tensor]) -> list[Tensor]:

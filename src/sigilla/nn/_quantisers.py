@@ -49,15 +49,15 @@ class _Pull(torch.autograd.Function):
         of_z: Tensor,
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(z, codes, chosen, of_codes, of_z)
-        return (squares * of_codes).sum(), (squares * of_z).sum()
+        return squares.dot(of_codes), squares.dot(of_z)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         z, codes, chosen, of_codes, of_z = ctx.saved_tensors
-        apart = z - F.embedding(chosen, codes)
-        towards_z = apart * (-2 * grads[0] * of_codes)[:, None]
-        for_codes = torch.zeros_like(codes).index_add_(0, chosen, towards_z)
-        return apart.mul_((2 * grads[1] * of_z)[:, None]), for_codes, None, None, None, None
+        apart = F.embedding(chosen, codes).sub_(z)
+        weighted = apart * (2 * grads[0] * of_codes)[:, None]
+        for_codes = torch.zeros_like(codes).index_add_(0, chosen, weighted)
+        return apart.mul_((-2 * grads[1] * of_z)[:, None]), for_codes, None, None, None, None
 
 
 # torch leaves apply without types.
@@ -69,40 +69,44 @@ def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
     return z + (quantised - z).detach()
 
 
-def straight_through_linear(
-    z: Tensor, codes: Tensor, chosen: Tensor, weight: Tensor, bias: Tensor
+def straight_through_table(
+    z: Tensor, table: Tensor, chosen: Tensor, slope: Tensor, weight: Tensor
 ) -> Tensor:
-    """``F.linear(straight_through(z, codes[chosen]), weight, bias)`` in fewer products.
+    """``act(F.linear(straight_through(z, codes[chosen]), weight, bias))`` in fewer passes.
 
-    Rows of one code have one output: each code is mapped once, and the gradients of its rows are
-    added up before they meet the code. Only the gradient of ``z`` needs a product over all rows.
+    Rows of one code have one output: ``table`` is that of each code, and ``slope`` the derivative
+    of ``act`` there. The gradients of the rows of a code are added up before they meet its row of
+    the table; only the gradient of ``z`` needs a product over all rows.
     """
-    if len(z) <= len(codes):
-        return F.linear(straight_through(z, F.embedding(chosen, codes)), weight, bias)
-    if _has_autocast(z) and torch.is_autocast_enabled(z.device.type):  # once, not once per product
-        weight = weight.to(torch.get_autocast_dtype(z.device.type))
-    table = F.linear(codes.detach(), weight, bias)
-    return _through(z, table, chosen, weight)
+    return _through(z, table, chosen, slope, weight)
 
 
 class _Through(torch.autograd.Function):
-    """Rows of a table; their gradient goes to the table, and through ``weight`` to ``z``."""
-
     @staticmethod
-    def forward(ctx: Any, z: Tensor, table: Tensor, chosen: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(chosen, weight.detach())
-        ctx.n_codes, ctx.dtype = len(table), z.dtype
+    def forward(
+        ctx: Any, z: Tensor, table: Tensor, chosen: Tensor, slope: Tensor, weight: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(chosen, slope, weight.detach())
+        ctx.dtype = z.dtype
         return F.embedding(chosen, table)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        (grad,) = grads
-        chosen, weight = ctx.saved_tensors
-        of_table = grad.new_zeros(ctx.n_codes, grad.shape[1]).index_add_(0, chosen, grad)
-        return (grad @ weight).to(ctx.dtype), of_table, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        chosen, slope, weight = ctx.saved_tensors
+        of_table = torch.zeros_like(slope).index_add_(0, chosen, grads[0])
+        of_act = F.embedding(chosen, slope).mul_(grads[0]).to(weight.dtype)
+        return (of_act @ weight).to(ctx.dtype), of_table, None, None, None
 
 
 _through: Callable[..., Tensor] = _Through.apply
+
+
+def in_autocast(weight: Tensor) -> Tensor:
+    """The weight in the type that autocast would give it: once, where several products need it."""
+    kind = weight.device.type
+    if _has_autocast(weight) and torch.is_autocast_enabled(kind):
+        return weight.to(torch.get_autocast_dtype(kind))
+    return weight
 
 
 def _in_full(z: Tensor) -> AbstractContextManager[Any]:

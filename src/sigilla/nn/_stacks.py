@@ -63,15 +63,19 @@ class LinearPlus(nn.Module):
         return out
 
 
-class Scale(nn.Module):
-    """Multiply by a constant: the published decoder's "tanh, then x10"."""
+class ScaledTanh(Tanh):
+    """The published decoder's end, "tanh, then x10": in 32 bits, and with its derivative."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.factor
+        return self.factor * super().forward(x)
+
+    def slope(self, out: Tensor) -> Tensor:
+        """The derivative where the output is ``out``."""
+        return self.factor - out.square() / self.factor
 
 
 class Standardise(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -95,8 +94,7 @@ class InMemory:
         yield from self._batches(self.validation, _EVAL_BATCH)
 
     def _batches(self, order: Tensor, size: int) -> Iterator[Batch]:
-        # Parts of nearly one size: a last batch of one row would be all noise.
-        for index in torch.tensor_split(order, math.ceil(len(order) / size)):
+        for index in order.split(_sizes(len(order), size)):
             mine = _my_part(index)
             x, label = self.x.index_select(0, mine), self.label.index_select(0, mine)
             yield _moved(x, label, self.device)
@@ -149,19 +147,21 @@ class Streamed:
         _processes.agreed(order)
         mine = [self.blocks[i] for i in order.tolist()[_processes.rank() :: _processes.world()]]
         n_mine = sum(int(self.trains[block].sum()) for block in mine)
-        steps = math.ceil(int(self.trains.sum()) / size)
+        sizes = _sizes(int(self.trains.sum()), size)
+        steps = len(sizes)
         if n_mine < steps:
             raise DataError(
                 f"a process has {n_mine} rows for {steps} steps: fewer processes, or a larger "
                 f"batch_size than {size}"
             )
-        sizes = [n_mine // steps + (step < n_mine % steps) for step in range(steps)]
+        if _processes.world() > 1:  # blocks are not dealt out to the row
+            sizes = [n_mine // steps + (step < n_mine % steps) for step in range(steps)]
         yield from self._cut(self._windows(mine), sizes)
 
     def held_out(self) -> Iterator[Batch]:
         """All validation observations, which are in memory."""
-        n_parts = math.ceil(self.n_validation / _EVAL_BATCH)
-        for index in torch.tensor_split(torch.arange(self.n_validation), n_parts):
+        rows = torch.arange(self.n_validation)
+        for index in rows.split(_sizes(self.n_validation, _EVAL_BATCH)):
             part = _my_part(index).to(self.device)
             yield Batch(self.validation.x[part], self.validation.label[part])
 
@@ -193,6 +193,18 @@ class Streamed:
 
     def _read(self, blocks: list[slice]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         return _ahead(lambda block: (block, self.rows[block]), blocks)
+
+
+def _sizes(n_rows: int, size: int) -> list[int]:
+    """Batches of one size, which matrix products like best; the last has half of it at least.
+
+    Examples
+    --------
+    >>> _sizes(100, 32), _sizes(120, 32), _sizes(5, 32)
+    ([32, 32, 36], [32, 32, 32, 24], [5])
+    """
+    before = max(0, (n_rows + size // 2) // size - 1)  # a last batch of one row would be all noise
+    return [size] * before + [n_rows - size * before]
 
 
 def _height(rows: Rows) -> int:

@@ -23,7 +23,8 @@ class Means:
     def add(self, loss: Loss, rows: int) -> None:
         values = {"loss": loss.total} | loss.terms | loss.metrics
         names = tuple(values)
-        row = torch.stack([v.detach() for v in values.values()])
+        with torch.no_grad():
+            row = torch.stack(list(values.values()))
         if names not in self.sums:
             self.sums[names], self.finite[names] = torch.zeros_like(row), torch.zeros_like(row)
             self.rows[names] = 0
