@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -32,28 +34,23 @@ class Shift(torch.nn.Module):
         return x + self.by
 
 
-class Straight(torch.nn.Identity):
-    """Stands for the published tanh."""
-
-    def slope(self, out):
-        return torch.ones_like(out)
-
-
 class HandWorked:
-    """One sample of class 0 whose latent lies nearer code 1; encoder and decoder replaced.
+    """One sample of class 0 whose latent lies nearer code 1; the encoder does nothing.
 
-    z = (1, 0), own code e0 = (3, 0), wrong code e1 = (1, 1): squared distances 4 and 1.
+    z = (1, 0), own code e0 = (3, 0), wrong code e1 = (1, 1): squared distances 4 and 1. What the
+    own code decodes to misses x = (1, 0) in the first gene only, by ``miss``.
     """
+
+    miss = 10 * math.tanh(0.3) - 1
 
     def __init__(self, **options):
         self.model = SVQVAE(
             SVQVAEConfig.published(n_latent=2, **options), n_features=2, classes=["a", "b"]
         )
         self.model.encoder = torch.nn.Identity()
-        self.model.decoder = torch.nn.Sequential(torch.nn.Linear(2, 2), Straight())
         with torch.no_grad():
-            # A decoder that changes nothing, of the kind that the published one is.
-            self.model.decoder[0].weight.copy_(torch.eye(2))
+            # The published decoder, 10 tanh(a linear map), where that is a tenth.
+            self.model.decoder[0].weight.copy_(torch.eye(2) / 10)
             self.model.decoder[0].bias.zero_()
             self.model.codes.copy_(torch.tensor([[3.0, 0.0], [1.0, 1.0]]))
         self.x = torch.tensor([[1.0, 0.0]], requires_grad=True)
@@ -119,18 +116,20 @@ def test_the_labels_code_is_decoded_and_its_error_reaches_the_latent_straight_th
     hand.x.requires_grad_(requires_grad=False)
     hand.model.encoder = Shift()
     loss = hand.terms()["reconstruction"]
-    # x - e0 = (1 - 3, 0): the label's code, although the other one is nearer.
-    torch.testing.assert_close(loss, torch.tensor(4.0 / 2))
+    # The label's code, although the other one is nearer.
+    torch.testing.assert_close(loss, torch.tensor(hand.miss**2 / 2))
     loss.backward()
     assert hand.model.codes.grad is None
-    torch.testing.assert_close(hand.model.encoder.by.grad, torch.tensor([[2.0, 0.0]]))
+    slope = 1 - math.tanh(0.3) ** 2  # 10 of the range, a tenth of the map
+    torch.testing.assert_close(hand.model.encoder.by.grad, torch.tensor([[hand.miss * slope, 0.0]]))
 
 
 def test_the_terms_add_up_to_the_loss_with_weight_one_each():
     hand = HandWorked()
     loss = hand.model.loss(Batch(hand.x, torch.tensor([0])), phase="main")
-    # 2 (reconstruction) + 2 (codebook) + .25 * 2 (commitment) - 1.1 * .5 (divergence)
-    torch.testing.assert_close(loss.total, torch.tensor(2 + 2 + 0.5 - 0.55))
+    # reconstruction + 2 (codebook) + .25 * 2 (commitment) - 1.1 * .5 (divergence)
+    expected = hand.miss**2 / 2 + 2 + 0.5 - 0.55
+    torch.testing.assert_close(loss.total, torch.tensor(expected))
 
 
 def test_the_published_architecture_and_start():

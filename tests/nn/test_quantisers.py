@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from sigilla.nn import pull, squared_distances, straight_through, straight_through_table
+from sigilla.nn import (
+    Pull,
+    pulled,
+    squared_distances,
+    squared_error,
+    straight_through,
+    straight_through_error,
+)
 
 torch_rows, n_codes, width = 40, 5, 7
 
@@ -32,32 +39,44 @@ def gradients(loss: torch.Tensor, parts: dict[str, torch.Tensor]) -> dict[str, t
     }
 
 
-def test_decoding_codes_once_gives_the_values_and_gradients_of_decoding_each_row(parts):
+def test_decoding_codes_once_gives_the_errors_and_gradients_of_decoding_each_row(parts):
     z, codes, weight, bias = parts.values()
     chosen = (torch.arange(torch_rows) * 3) % n_codes
-    table = linear(codes.detach(), weight, bias).tanh()
-    out = straight_through_table(z, table, chosen, 1 - table.detach().square(), weight)
-    written_out = linear(straight_through(z, codes[chosen]), weight, bias).tanh()
-    torch.testing.assert_close(out, written_out)
-    weights = torch.linspace(-1, 1, 11)
-    ours, theirs = (gradients((found**2 * weights).sum(), parts) for found in (out, written_out))
+    x = torch.randn(torch_rows, 11)
+    ours = straight_through_error(z, codes.detach(), chosen, x, weight, bias, 10.0)
+    decoded = 10 * linear(straight_through(z, codes[chosen]), weight, bias).tanh()
+    theirs = squared_error(decoded, x)
     torch.testing.assert_close(ours, theirs)
-    assert ours["z"].any()
-    assert ours["weight"].any()
+    torch.testing.assert_close(theirs, (decoded - x).square().mean(dim=1))
+    weights = torch.rand(torch_rows)
+    found, expected = (gradients(error.dot(weights), parts) for error in (ours, theirs))
+    torch.testing.assert_close(found, expected)
+    assert found["z"].any()
+    assert found["weight"].any()
 
 
-def test_a_pull_has_the_values_and_one_sided_gradients_of_weighted_squared_distances(parts):
+def test_pulls_have_the_values_and_one_sided_gradients_of_weighted_squared_distances(parts):
     z, codes = parts["z"], parts["codes"]
-    chosen = torch.arange(torch_rows) % n_codes
-    of_codes, of_z = torch.linspace(0, 1, torch_rows), torch.linspace(2, 1, torch_rows)
-    squares = squared_distances(z, codes).detach().gather(1, chosen[:, None])[:, 0]
-    ours = pull(z, codes, chosen, squares, of_codes, of_z)
-    theirs = (
-        ((codes[chosen] - z.detach()).square().sum(dim=1) * of_codes).sum(),
-        ((codes[chosen].detach() - z).square().sum(dim=1) * of_z).sum(),
-    )
+    distances = squared_distances(z, codes).detach()
+    pulls = [
+        Pull(chosen, distances.gather(1, chosen[:, None])[:, 0], of_codes, of_z)
+        for chosen, of_codes, of_z in (
+            (torch.arange(torch_rows) % n_codes, torch.rand(torch_rows), torch.rand(torch_rows)),
+            (torch.arange(torch_rows) % 2, -torch.rand(torch_rows), torch.rand(torch_rows)),
+        )
+    ]
+    ours = pulled(z, codes, *pulls)
+    theirs = [
+        (
+            ((codes[pull.chosen] - z.detach()).square().sum(dim=1) * pull.of_codes).sum(),
+            ((codes[pull.chosen].detach() - z).square().sum(dim=1) * pull.of_z).sum(),
+        )
+        for pull in pulls
+    ]
     torch.testing.assert_close(ours, theirs)
-    together = [3 * codebook - commitment for codebook, commitment in (ours, theirs)]
+    together = [
+        3 * found[0][0] - found[0][1] + 2 * found[1][0] + found[1][1] for found in (ours, theirs)
+    ]
     torch.testing.assert_close(*(gradients(loss, parts) for loss in together))
 
 

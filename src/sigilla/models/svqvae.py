@@ -14,14 +14,14 @@ from sigilla.models._config import Config, param
 from sigilla.models._discriminant import class_means, discriminant, residuals, without_noise
 from sigilla.nn import (
     LinearPlus,
-    ScaledTanh,
+    Pull,
+    Scale,
     Standardise,
     Tanh,
-    in_autocast,
-    pull,
+    pulled,
     squared_distances,
     squared_error,
-    straight_through_table,
+    straight_through_error,
 )
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class SVQVAE(_base.Model):
         if self.is_published:
             self.encoder = nn.Sequential(nn.Linear(n_features, c.n_latent), Tanh())
             self.decoder = nn.Sequential(
-                nn.Linear(c.n_latent, n_features), ScaledTanh(_PUBLISHED_RANGE)
+                nn.Linear(c.n_latent, n_features), Tanh(), Scale(_PUBLISHED_RANGE)
             )
             return
         self.standardise = Standardise(n_features)
@@ -199,35 +199,31 @@ class SVQVAE(_base.Model):
         labelled = label >= 0
         share = labelled / labelled.sum().clamp_min(1)  # of each in a mean over the labelled
         target = torch.where(labelled, label, nearest)
-        apart = seen.gather(1, target[:, None])[:, 0]
-        even = torch.full_like(apart, self.config.commitment_cost / z.numel())
-        codebook, commitment = pull(z, self.codes, target, apart, share / z.shape[1], even)
-        terms = {"codebook": codebook, "commitment": commitment}
         right = nearest == target
+        each = share / z.shape[1]
+        even = torch.full_like(each, self.config.commitment_cost / z.numel())
+        own = Pull(target, seen.gather(1, target[:, None])[:, 0], each, even)
         metrics = {"accuracy": share.dot(right.to(share.dtype))}
         if self.is_published:
-            decoded = self._decoded_through(z, target)
-            wrong = share * ~right / z.shape[1]
-            of_z = self.config.divergence_cost * wrong
-            of_code, of_latent = pull(z, self.codes, nearest, least, wrong, of_z)
-            terms["divergence"] = -(of_code + of_latent)
+            away = -each * ~right
+            push = Pull(nearest, least, away, self.config.divergence_cost * away)
+            (codebook, commitment), pushed = pulled(z, self.codes, own, push)
+            guided = {"divergence": pushed[0] + pushed[1]}
             metrics["cross_entropy"] = share.dot(F.cross_entropy(-seen, target, reduction="none"))
+            weight, bias = self.decoder.parameters()
+            error = straight_through_error(
+                z, self.codes.detach(), target, x, weight, bias, _PUBLISHED_RANGE
+            )
         else:
+            ((codebook, commitment),) = pulled(z, self.codes, own)
+            entropy = F.cross_entropy(-distances, target, reduction="none")
+            guided = {"cross_entropy": share.dot(entropy)}
             # The straight-through gradient would push the latent along its own residual, for
             # which nothing in the decoded code can make up: the encoder is left to the others.
             decoded = self._standard_genes(F.embedding(target, self.codes.detach()))
-            entropies = F.cross_entropy(-distances, target, reduction="none")
-            terms["cross_entropy"] = share.dot(entropies)
-        terms["reconstruction"] = share.dot(squared_error(decoded, x))
-        return _base.Loss(terms, metrics)
-
-    def _decoded_through(self, z: Tensor, target: Tensor) -> Tensor:
-        """The published decoder on the label's code, with a gradient for the latent."""
-        parts: tuple[Any, ...] = tuple(self.decoder.children())
-        linear, tanh = parts
-        weight = in_autocast(linear.weight)
-        table = tanh(F.linear(self.codes.detach(), weight, linear.bias))
-        return straight_through_table(z, table, target, tanh.slope(table.detach()), weight)
+            error = squared_error(decoded, x)
+        terms = {"codebook": codebook, "commitment": commitment, **guided}
+        return _base.Loss(terms | {"reconstruction": share.dot(error)}, metrics)
 
     # -- use ------------------------------------------------------------------------------------
     def _encode(self, x: Tensor) -> Tensor:

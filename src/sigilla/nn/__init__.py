@@ -6,29 +6,29 @@ from sigilla.nn._divergences import kl_standard_normal
 from sigilla.nn._likelihoods import gaussian_nll, squared_error
 from sigilla.nn._pca import principal_axes
 from sigilla.nn._quantisers import (
-    in_autocast,
-    pull,
+    Pull,
+    pulled,
     squared_distances,
     straight_through,
-    straight_through_table,
+    straight_through_error,
 )
 from sigilla.nn._rows import row_blocks
-from sigilla.nn._stacks import LinearPlus, ScaledTanh, Standardise, Tanh, mlp
+from sigilla.nn._stacks import LinearPlus, Scale, Standardise, Tanh, mlp
 
 __all__ = [
     "LinearPlus",
-    "ScaledTanh",
+    "Pull",
+    "Scale",
     "Standardise",
     "Tanh",
     "gaussian_nll",
-    "in_autocast",
     "kl_standard_normal",
     "mlp",
     "principal_axes",
-    "pull",
+    "pulled",
     "row_blocks",
     "squared_distances",
     "squared_error",
     "straight_through",
-    "straight_through_table",
+    "straight_through_error",
 ]

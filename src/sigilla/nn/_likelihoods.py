@@ -24,17 +24,23 @@ class _SquaredError(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         apart = a - b
         ctx.save_for_backward(apart)
-        norm: Tensor = torch.linalg.vector_norm(apart, dim=1)
-        return norm.square() / a.shape[1]
+        return mean_square(apart)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (apart,) = ctx.saved_tensors
-        return apart * (2 / apart.shape[1] * grads[0])[:, None], None
+        # In place: torch refuses to go back through the same graph again, rather than be wrong.
+        return apart.mul_((2 / apart.shape[1] * grads[0])[:, None]), None
 
 
 # torch leaves apply without types.
 _squared_error: Callable[[Tensor, Tensor], Tensor] = _SquaredError.apply
+
+
+def mean_square(x: Tensor) -> Tensor:
+    """Over features, one value per row; a norm makes no matrix of squares on its way."""
+    norm: Tensor = torch.linalg.vector_norm(x, dim=1)
+    return norm.square() / x.shape[1]
 
 
 def gaussian_nll(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:

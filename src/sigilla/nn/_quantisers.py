@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import itertools
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
+from sigilla.nn._likelihoods import mean_square
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -21,47 +24,60 @@ def squared_distances(z: Tensor, codes: Tensor) -> Tensor:
     """
     with _in_full(z):
         z, codes = z.float(), codes.float()
-        cross = torch.addmm(codes.square().sum(dim=1), z, codes.T, beta=1, alpha=-2)
-        return (cross + z.square().sum(dim=1, keepdim=True)).clamp_min(0)
+        of_z, of_codes = (torch.linalg.vector_norm(v, dim=1).square() for v in (z, codes))
+        cross = torch.addmm(of_codes, z, codes.T, beta=1, alpha=-2)
+        squares: Tensor = cross + of_z[:, None]
+        return squares.clamp_min(0)
 
 
-def pull(
-    z: Tensor, codes: Tensor, chosen: Tensor, squares: Tensor, of_codes: Tensor, of_z: Tensor
-) -> tuple[Tensor, Tensor]:
-    """``sum_i weight_i |z_i - codes[chosen_i]|^2`` twice, each with its own weights (n).
+class Pull(NamedTuple):
+    """Rows drawn to a code each (or pushed, by negative weights); all of one value per row."""
 
-    The first has a gradient for the codes only, the second for ``z`` only. ``squares`` are those
-    squared distances (n), which :func:`squared_distances` has found for all codes at once; neither
-    they nor the differences are computed twice.
+    chosen: Tensor
+    squares: Tensor  # squared distances to these codes: squared_distances has them for all
+    of_codes: Tensor  # weights of what the codes feel
+    of_z: Tensor  # weights of what the rows feel
+
+
+def pulled(z: Tensor, codes: Tensor, *pulls: Pull) -> list[tuple[Tensor, Tensor]]:
+    """For each pull ``sum_i weight_i |z_i - codes[chosen_i]|^2`` twice, with either weights.
+
+    The first of the two has a gradient for the codes only, the second for ``z`` only. Neither the
+    distances nor the differences are computed twice.
     """
-    return _pull(z, codes, chosen, squares, of_codes, of_z)
+    sums = _pulled(z, codes, *itertools.chain.from_iterable(pulls))
+    return list(zip(sums[::2], sums[1::2], strict=True))
 
 
-class _Pull(torch.autograd.Function):
+class _Pulled(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        z: Tensor,
-        codes: Tensor,
-        chosen: Tensor,
-        squares: Tensor,
-        of_codes: Tensor,
-        of_z: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(z, codes, chosen, of_codes, of_z)
-        return squares.dot(of_codes), squares.dot(of_z)
+    def forward(ctx: Any, z: Tensor, codes: Tensor, *pulls: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(z, codes, *pulls)
+        return tuple(
+            pull.squares.dot(weight)
+            for pull in _of_four(pulls)
+            for weight in (pull.of_codes, pull.of_z)
+        )
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        z, codes, chosen, of_codes, of_z = ctx.saved_tensors
-        apart = F.embedding(chosen, codes).sub_(z)
-        weighted = apart * (2 * grads[0] * of_codes)[:, None]
-        for_codes = torch.zeros_like(codes).index_add_(0, chosen, weighted)
-        return apart.mul_((-2 * grads[1] * of_z)[:, None]), for_codes, None, None, None, None
+        z, codes, *pulls = ctx.saved_tensors
+        for_codes, for_z = torch.zeros_like(codes), None
+        for i, pull in enumerate(_of_four(pulls)):
+            apart = F.embedding(pull.chosen, codes).sub_(z)
+            weighted = apart * (grads[2 * i] * pull.of_codes)[:, None]
+            for_codes.index_add_(0, pull.chosen, weighted, alpha=2)
+            of_z = (-2 * grads[2 * i + 1] * pull.of_z)[:, None]
+            for_z = apart.mul_(of_z) if for_z is None else for_z.addcmul_(apart, of_z)
+        return for_z, for_codes, *[None] * len(pulls)
+
+
+def _of_four(flat: Sequence[Tensor]) -> list[Pull]:
+    return [Pull(*flat[i : i + 4]) for i in range(0, len(flat), 4)]
 
 
 # torch leaves apply without types.
-_pull: Callable[..., tuple[Tensor, Tensor]] = _Pull.apply
+_pulled: Callable[..., tuple[Tensor, ...]] = _Pulled.apply
 
 
 def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
@@ -69,44 +85,61 @@ def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
     return z + (quantised - z).detach()
 
 
-def straight_through_table(
-    z: Tensor, table: Tensor, chosen: Tensor, slope: Tensor, weight: Tensor
+def straight_through_error(
+    z: Tensor,
+    codes: Tensor,
+    chosen: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    scale: float,
 ) -> Tensor:
-    """``act(F.linear(straight_through(z, codes[chosen]), weight, bias))`` in fewer passes.
+    """Squared error of ``x`` and ``scale * tanh(linear(straight_through(z, codes[chosen])))``.
 
-    Rows of one code have one output: ``table`` is that of each code, and ``slope`` the derivative
-    of ``act`` there. The gradients of the rows of a code are added up before they meet its row of
-    the table; only the gradient of ``z`` needs a product over all rows.
+    Rows of one code have one output, so each code is decoded once, and the gradients of its rows
+    are added up before they meet it; only the gradient of ``z`` needs a product over all rows.
+    The codes get none.
     """
-    return _through(z, table, chosen, slope, weight)
+    return _straight_through_error(z, codes, chosen, x, weight, bias, scale)
 
 
-class _Through(torch.autograd.Function):
+class _StraightThroughError(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, table: Tensor, chosen: Tensor, slope: Tensor, weight: Tensor
+        ctx: Any,
+        z: Tensor,
+        codes: Tensor,
+        chosen: Tensor,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        scale: float,
     ) -> Tensor:
-        ctx.save_for_backward(chosen, slope, weight.detach())
-        ctx.dtype = z.dtype
-        return F.embedding(chosen, table)
+        half = weight.to(_autocast_type(weight))  # here, to be there for both products
+        curve = F.linear(codes, half, bias).float().tanh()
+        apart = F.embedding(chosen, scale * curve).sub_(x)
+        ctx.save_for_backward(codes, chosen, half, curve, apart)
+        ctx.scale, ctx.dtype = scale, z.dtype
+        return mean_square(apart)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        chosen, slope, weight = ctx.saved_tensors
-        of_table = torch.zeros_like(slope).index_add_(0, chosen, grads[0])
-        of_act = F.embedding(chosen, slope).mul_(grads[0]).to(weight.dtype)
-        return (of_act @ weight).to(ctx.dtype), of_table, None, None, None
+        codes, chosen, half, curve, apart = ctx.saved_tensors
+        apart.mul_((2 * ctx.scale / apart.shape[1] * grads[0])[:, None])
+        through = torch.ops.aten.tanh_backward  # one pass
+        of_rows = through(apart, F.embedding(chosen, curve)).to(half.dtype)
+        of_codes = through(torch.zeros_like(curve).index_add_(0, chosen, apart), curve)
+        of_weight = of_codes.T @ codes
+        return (of_rows @ half).to(ctx.dtype), None, None, None, of_weight, of_codes.sum(0), None
 
 
-_through: Callable[..., Tensor] = _Through.apply
+_straight_through_error: Callable[..., Tensor] = _StraightThroughError.apply
 
 
-def in_autocast(weight: Tensor) -> Tensor:
-    """The weight in the type that autocast would give it: once, where several products need it."""
+def _autocast_type(weight: Tensor) -> torch.dtype:
     kind = weight.device.type
-    if _has_autocast(weight) and torch.is_autocast_enabled(kind):
-        return weight.to(torch.get_autocast_dtype(kind))
-    return weight
+    on = _has_autocast(weight) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if on else weight.dtype
 
 
 def _in_full(z: Tensor) -> AbstractContextManager[Any]:
