@@ -4,7 +4,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
+
+from sigilla.nn._precision import in_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,11 +47,29 @@ def mean_square(x: Tensor) -> Tensor:
 def gaussian_nll(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     """-log N(x; mean, exp(log_var)), summed over features: one value per row.
 
-    ``log_var`` has one value per feature, or one for all.
+    ``log_var`` has one value per feature, or one for all; ``x`` gets no gradient.
     """
-    # A difference, its square and their gradients are one kernel each in torch's mse_loss, where
-    # written out they are seven passes over the data.
-    squares = F.mse_loss(mean, x, reduction="none")
-    weighted = (squares * (-log_var).exp()).sum(dim=1)
-    log_det = log_var.expand(x.shape[1]).sum()
-    return 0.5 * (weighted + log_det + x.shape[1] * math.log(2 * math.pi))
+    log_var = log_var.expand(x.shape[1])
+    weighted = _weighted_squares(mean, x, (-log_var).exp())
+    return 0.5 * (weighted + log_var.sum() + x.shape[1] * math.log(2 * math.pi))
+
+
+class _WeightedSquares(torch.autograd.Function):
+    """Squared differences, weighted by feature and added up over them; passes as few."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+        apart = a - b
+        squares = apart.square()
+        ctx.save_for_backward(apart, squares, weight)
+        with in_full(weight):
+            return squares.mv(weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, Tensor]:
+        apart, squares, weight = ctx.saved_tensors
+        of_weight = squares.T.mv(grads[0])
+        return apart.mul_((2 * grads[0])[:, None]).mul_(weight), None, of_weight
+
+
+_weighted_squares: Callable[[Tensor, Tensor, Tensor], Tensor] = _WeightedSquares.apply

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.nn._likelihoods import mean_square
+from sigilla.nn._precision import in_full, product_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
 
     from torch import Tensor
 
@@ -22,7 +21,7 @@ def squared_distances(z: Tensor, codes: Tensor) -> Tensor:
     One matrix product instead of n x K x d differences; rounding below zero is cut off. Always in
     32 bits: which code is nearest hangs on differences that half precision has not.
     """
-    with _in_full(z):
+    with in_full(z):
         z, codes = z.float(), codes.float()
         of_z, of_codes = (torch.linalg.vector_norm(v, dim=1).square() for v in (z, codes))
         cross = torch.addmm(of_codes, z, codes.T, beta=1, alpha=-2)
@@ -115,7 +114,7 @@ class _StraightThroughError(torch.autograd.Function):
         bias: Tensor,
         scale: float,
     ) -> Tensor:
-        half = weight.to(_autocast_type(weight))  # here, to be there for both products
+        half = weight.to(product_type(weight))  # here, to be there for both products
         curve = F.linear(codes, half, bias).float().tanh()
         apart = F.embedding(chosen, scale * curve).sub_(x)
         ctx.save_for_backward(codes, chosen, half, curve, apart)
@@ -134,18 +133,3 @@ class _StraightThroughError(torch.autograd.Function):
 
 
 _straight_through_error: Callable[..., Tensor] = _StraightThroughError.apply
-
-
-def _autocast_type(weight: Tensor) -> torch.dtype:
-    kind = weight.device.type
-    on = _has_autocast(weight) and torch.is_autocast_enabled(kind)
-    return torch.get_autocast_dtype(kind) if on else weight.dtype
-
-
-def _in_full(z: Tensor) -> AbstractContextManager[Any]:
-    return torch.autocast(z.device.type, enabled=False) if _has_autocast(z) else nullcontext()
-
-
-def _has_autocast(z: Tensor) -> bool:
-    """The meta device has none, and torch refuses to be asked whether it is on."""
-    return torch.amp.is_autocast_available(z.device.type)
