@@ -22,12 +22,6 @@ HOSTILE = ["mTOR/PI3K inhibitor", "<script>", "=cmd()", "$\\alpha_{$", "a\nb\x00
 PLOTS = [sg.pl.code_heatmap, sg.pl.code_graph, sg.pl.prototypes, sg.pl.history]
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def adata(coded):
     rng = np.random.default_rng(0)

@@ -15,12 +15,6 @@ CLASSES = ["mTOR/PI3K inhibitor", "<script>", "quiet"]
 SETS = ["$up$", "down/a", "nothing", "both"]
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def adata(coded):
     """Class 0 raises a set, class 1 lowers one, both move the last, class 2 none."""

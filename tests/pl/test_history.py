@@ -3,7 +3,6 @@ from __future__ import annotations
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 
 import sigilla as sg
 from sigilla.errors import DataError
@@ -13,8 +12,7 @@ mpl.use("Agg")
 
 @pytest.fixture
 def adata(coded):
-    yield coded(np.random.default_rng(0).normal(size=(3, 8)), ["a", "b", "c"])
-    plt.close("all")
+    return coded(np.random.default_rng(0).normal(size=(3, 8)), ["a", "b", "c"])
 
 
 def lines(ax):

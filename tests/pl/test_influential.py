@@ -21,8 +21,7 @@ def chosen():
 
 @pytest.fixture
 def ax(chosen):
-    yield sg.pl.influential_features(chosen)
-    plt.close("all")
+    return sg.pl.influential_features(chosen)
 
 
 def drawn(panel):
@@ -54,14 +53,12 @@ def test_without_evidence_the_title_says_so():
     assert not adata.uns["noise"]["significant"]
     title = sg.pl.influential_features(adata, "noise").get_title(loc="left")
     assert title.endswith("without evidence for any")
-    plt.close("all")
 
 
 def test_it_draws_into_axes_of_the_caller_and_writes_a_file(chosen, tmp_path):
     _, mine = plt.subplots()
     assert sg.pl.influential_features(chosen, ax=mine, save=tmp_path / "if.png") is mine
     assert (tmp_path / "if.png").stat().st_size > 5000
-    plt.close("all")
 
 
 def test_what_is_not_there_is_named(chosen):
@@ -87,4 +84,3 @@ def test_what_the_first_figure_switches_on_stays_on(chosen, monkeypatch):
     with mpl.rc_context():
         sg.pl.influential_features(chosen)
         assert mpl.is_interactive()
-    plt.close("all")

@@ -7,7 +7,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 
 import sigilla as sg
 
@@ -35,4 +34,3 @@ def test_cells_are_class_means_with_their_class_and_node(adata, tmp_path):
     low, high = ax.images[0].get_clim()
     assert low == -high
     assert (tmp_path / "nodes.png").stat().st_size > 1000
-    plt.close("all")

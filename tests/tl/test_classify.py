@@ -319,12 +319,6 @@ def test_getters_say_what_is_missing(done):
 # -- what is shown -------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 def test_the_confusion_plot_shows_the_shares_of_the_table(done):
     ax = sg.pl.confusion(done, split="signatures")
     rows = [t.get_text().rpartition(" (")[0] for t in ax.get_yticklabels()]

@@ -61,7 +61,7 @@ class Ids:
         """Where the ids asked for are; None where all are wanted."""
         if asked is None:
             return None
-        names = [asked] if isinstance(asked, str) else [str(item) for item in asked]
+        names = [asked] if isinstance(asked, str) else list(map(str, asked))
         if len(set(names)) < len(names):
             wanted = pd.Index(names)
             repeated = wanted[wanted.duplicated()].unique()

@@ -6,8 +6,10 @@ than in copies.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import mmap
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,10 @@ WINDOW_BYTES = 4 * 2**20  # of the map in memory for one task
 FAULT_BYTES = 2**16  # that the system brings in around one that was touched
 AHEAD_BYTES = 2**17  # a gap that is faster read than sought over
 TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
+# Advice about pages, where the system takes it; Python has no name yet for Linux's populating.
+_LOOK_FOR = getattr(mmap, "MADV_WILLNEED", None)
+_GIVE_BACK = getattr(mmap, "MADV_DONTNEED", None)
+_POPULATE = 22 if sys.platform == "linux" else None
 
 
 def mapped(dataset: h5py.Dataset) -> Mapped | None:
@@ -47,6 +53,8 @@ def mapped(dataset: h5py.Dataset) -> Mapped | None:
             pages = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=base)
         except OSError:  # not on every file system
             return None
+        except ValueError as error:
+            raise OSError(f"the file ends before its matrix does: {error}") from error
     return Mapped(pages, offset - base, dataset.shape, dataset.dtype)
 
 
@@ -101,29 +109,44 @@ class Mapped:
         bare = np.dtype((np.void, self.dtype.itemsize))
         at = self.start + first * self.line
         window: Array = np.ndarray((stop - first, self.shape[1]), bare, self.pages, at)
-        if rows is not None:
-            self._fetch_ahead(first + rows)
+        self._bring_in([(first, stop)] if rows is None else self._stretches(first + rows))
         if isinstance(target, slice) and out.dtype == self.dtype:
             _gather(window, rows, cols, out[target].view(bare))
         else:
             found = np.empty((stop - first if rows is None else len(rows), out.shape[1]), bare)
             _gather(window, rows, cols, found)
             out[target] = found.view(self.dtype)
-        self._advise("MADV_DONTNEED", first, stop)  # they stay in the system's cache
+        self._advise(_GIVE_BACK, first, stop)  # they stay in the system's cache
 
-    def _fetch_ahead(self, rows: Index) -> None:
-        """Have the disk look for all rows at once: each page touched would wait for its own."""
+    def _stretches(self, rows: Index) -> list[tuple[int, int]]:
+        """First row and end of what is to be read at once."""
         breaks = np.flatnonzero(np.diff(rows) * self.line > AHEAD_BYTES)
-        for first, last in zip(rows[[0, *(breaks + 1)]], rows[[*breaks, -1]], strict=True):
-            self._advise("MADV_WILLNEED", int(first), int(last) + 1)
+        firsts, lasts = rows[[0, *(breaks + 1)]], rows[[*breaks, -1]]
+        return list(zip(firsts.tolist(), (lasts + 1).tolist(), strict=True))
 
-    def _advise(self, advice: str, first: int, stop: int) -> None:
+    def _bring_in(self, stretches: list[tuple[int, int]]) -> None:
+        """Have the disk look for all stretches at once; each page touched would wait for its own.
+
+        Populating them is also what makes a damaged disk, or a file cut off meanwhile, an error:
+        where a page cannot be had, touching it ends the process.
+        """
+        if len(stretches) > 1:
+            for first, stop in stretches:
+                self._advise(_LOOK_FOR, first, stop)
+        for first, stop in stretches:
+            self._advise(_POPULATE, first, stop)
+
+    def _advise(self, advice: int | None, first: int, stop: int) -> None:
         """Tell the system what the pages from row ``first`` to ``stop`` are for."""
-        if hasattr(mmap, advice):  # not on Windows
-            begin = self.start + first * self.line
-            page = begin // mmap.PAGESIZE * mmap.PAGESIZE
-            length = self.start + stop * self.line - page
-            self.pages.madvise(getattr(mmap, advice), page, length)
+        if advice is None:
+            return
+        begin = self.start + first * self.line
+        page = begin // mmap.PAGESIZE * mmap.PAGESIZE
+        try:
+            self.pages.madvise(advice, page, self.start + stop * self.line - page)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a system that does not know this advice
+                raise
 
 
 def _gather(window: Array, rows: Index | None, cols: Index | None, out: Array) -> None:
