@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import mmap
 import shlex
 import shutil
+import subprocess
+import sys
 
 import anndata as ad
 import h5py
@@ -114,3 +118,40 @@ def test_ids_asked_for_twice_are_named(gctx):
     path, _ = gctx()
     with pytest.raises(DataError, match="rid names 'id13' more than once"):
         read_gctx(path, rid=["id13", "id10", "id13"])
+
+
+def test_where_a_file_system_maps_no_files_hdf5_reads_them(gctx, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.ENODEV, "No such device")
+
+    path, values = gctx(shape=(50, 20))
+    monkeypatch.setattr(mmap, "mmap", refused)
+    np.testing.assert_array_equal(read_gctx(path).X, values)
+
+
+CUT_WHILE_READ = """
+import os, sys
+from sigilla.errors import FileError
+from sigilla.io import _mapped, read_gctx
+
+fill = _mapped.Mapped._fill
+
+def cut_first(self, *args):
+    os.truncate(sys.argv[1], 50_000)
+    fill(self, *args)
+
+_mapped.Mapped._fill = cut_first
+try:
+    read_gctx(sys.argv[1])
+except FileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells before it is too late")
+def test_a_file_cut_off_while_it_is_read_is_an_error_and_not_the_end_of_the_process(gctx):
+    path, _ = gctx(shape=(500, 100))
+    command = [sys.executable, "-c", CUT_WHILE_READ, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "is damaged or incomplete" in done.stdout
