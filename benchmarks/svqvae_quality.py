@@ -38,7 +38,7 @@ from torch.nn.functional import cross_entropy
 import sigilla as sg
 from sigilla.models import SVQVAE, Batch, Loss, Phase, svqvae
 from sigilla.models.svqvae import SVQVAEConfig
-from sigilla.nn import squared_distances, straight_through
+from sigilla.nn import Pull, pulled, squared_distances, straight_through
 from sigilla.train import fit
 
 RESULTS = Path(__file__).parent / "results"
@@ -203,11 +203,13 @@ class PushAway(SVQVAE):
     def loss(self, batch: Batch, *, phase: str) -> Loss:
         loss = super().loss(batch, phase=phase)
         z = self._encode(batch.x)
-        share = torch.full((len(z),), 1 / len(z))
-        away = self._divergence(z, squared_distances(z, self.codes), batch.label, share)
+        least, nearest = squared_distances(z, self.codes).detach().min(dim=1)
+        away = (nearest != batch.label) / -z.numel()
+        push = Pull(nearest, least, away, self.config.divergence_cost * away)
+        ((of_codes, of_z),) = pulled(z, self.codes, push)
         terms = {k: v for k, v in loss.terms.items() if k != "cross_entropy"}
         metrics = loss.metrics | {"cross_entropy": loss.terms["cross_entropy"]}
-        return Loss(terms | {"divergence": -away}, metrics)
+        return Loss(terms | {"divergence": of_codes + of_z}, metrics)
 
 
 class LinearEncoder(SVQVAE):

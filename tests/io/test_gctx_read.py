@@ -63,7 +63,7 @@ def reading(request, monkeypatch):
     for module in (_matrix, _mapped):
         monkeypatch.setattr(module, "TILE_BYTES", 256)
     monkeypatch.setattr(_mapped, "WINDOW_BYTES", 700)
-    monkeypatch.setattr(_mapped, "FAULT_BYTES", 100)
+    monkeypatch.setattr(_mapped, "AHEAD_BYTES", 100)
     for module in (_chunks, _metadata):
         monkeypatch.setattr(module, "PIECE", 3)
     monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 0 if request.param == "own" else 2**40)

@@ -1,14 +1,16 @@
 """Rows and columns of a contiguous HDF5 dataset, taken from a map of its file into memory.
 
-Reads would copy what they pass over first, and a row here and a row there would cost more in calls
-than in copies.
+Reading would copy also what is not wanted, and one call for each scattered row costs more than the
+copy of the row.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import itertools
 import mmap
+import os
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
     Index = NDArray[np.intp]
 
 WINDOW_BYTES = 4 * 2**20  # of the map in memory for one task
-FAULT_BYTES = 2**16  # that the system brings in around one that was touched
 AHEAD_BYTES = 2**17  # a gap that is faster read than sought over
 TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
-# Advice about pages, where the system takes it; Python has no name yet for Linux's populating.
-_LOOK_FOR = getattr(mmap, "MADV_WILLNEED", None)
-_GIVE_BACK = getattr(mmap, "MADV_DONTNEED", None)
-_POPULATE = 22 if sys.platform == "linux" else None
+
+# Advice about pages. Not by mmap's own method: it holds on to Python while it waits for the disk.
+_madvise = None if sys.platform == "win32" else ctypes.CDLL(None, use_errno=True).madvise
+_LOOK_FOR = getattr(mmap, "MADV_WILLNEED", 0)
+_GIVE_BACK = getattr(mmap, "MADV_DONTNEED", 0)
+_POPULATE = 22  # Linux's MADV_POPULATE_READ, from 5.14 on, which Python has no name for
 
 
 def mapped(dataset: h5py.Dataset) -> Mapped | None:
@@ -91,8 +94,8 @@ class Mapped:
             yield partial(self._fill, first, stop, local, cols, out, target)
 
     def _cuts(self, rows: Index) -> Sequence[int]:
-        """Where windows begin: a row far from the last one costs what comes in around it."""
-        held = np.minimum(np.diff(rows, prepend=rows[0]) * self.line, self.line + FAULT_BYTES)
+        """Where windows begin: what a row holds in memory is itself and the gap read with it."""
+        held = np.minimum(np.diff(rows, prepend=rows[0]) * self.line, self.line + AHEAD_BYTES)
         return [0, *(np.flatnonzero(np.diff(np.cumsum(held) // WINDOW_BYTES)) + 1).tolist()]
 
     def _fill(
@@ -109,44 +112,52 @@ class Mapped:
         bare = np.dtype((np.void, self.dtype.itemsize))
         at = self.start + first * self.line
         window: Array = np.ndarray((stop - first, self.shape[1]), bare, self.pages, at)
-        self._bring_in([(first, stop)] if rows is None else self._stretches(first + rows))
+        taken = np.arange(first, stop) if rows is None else first + rows
+        self._bring_in(self._stretches(taken, cols))
         if isinstance(target, slice) and out.dtype == self.dtype:
             _gather(window, rows, cols, out[target].view(bare))
         else:
             found = np.empty((stop - first if rows is None else len(rows), out.shape[1]), bare)
             _gather(window, rows, cols, found)
             out[target] = found.view(self.dtype)
-        self._advise(_GIVE_BACK, first, stop)  # they stay in the system's cache
+        # The pages stay in the system's cache.
+        self._advise(_GIVE_BACK, at, self.start + stop * self.line)
 
-    def _stretches(self, rows: Index) -> list[tuple[int, int]]:
-        """First row and end of what is to be read at once."""
-        breaks = np.flatnonzero(np.diff(rows) * self.line > AHEAD_BYTES)
-        firsts, lasts = rows[[0, *(breaks + 1)]], rows[[*breaks, -1]]
-        return list(zip(firsts.tolist(), (lasts + 1).tolist(), strict=True))
+    def _stretches(self, rows: Index, cols: Index | None) -> list[tuple[int, int]]:
+        """Begin and end, in the map, of what is to be read at once."""
+        item = self.dtype.itemsize
+        left, right = (
+            (0, self.line) if cols is None else (cols.min() * item, cols.max() * item + item)
+        )
+        begins, ends = (self.start + rows * self.line + edge for edge in (left, right))
+        breaks = np.flatnonzero(begins[1:] - ends[:-1] > AHEAD_BYTES)
+        begins, ends = begins[[0, *(breaks + 1)]], ends[[*breaks, -1]]
+        return list(zip(begins.tolist(), ends.tolist(), strict=True))
 
     def _bring_in(self, stretches: list[tuple[int, int]]) -> None:
-        """Have the disk look for all stretches at once; each page touched would wait for its own.
+        """Have the disk look for all stretches at once; else each is waited for when touched.
 
-        Populating them is also what makes a damaged disk, or a file cut off meanwhile, an error:
-        where a page cannot be had, touching it ends the process.
+        Populating them also tells of a damaged disk, or of a file cut off meanwhile: to touch a
+        page that cannot be had ends the process, which on other systems than Linux it may.
         """
         if len(stretches) > 1:
-            for first, stop in stretches:
-                self._advise(_LOOK_FOR, first, stop)
-        for first, stop in stretches:
-            self._advise(_POPULATE, first, stop)
+            for begin, end in stretches:
+                self._advise(_LOOK_FOR, begin, end)
+        if sys.platform == "linux":
+            for begin, end in stretches:
+                code = self._advise(_POPULATE, begin, end)
+                if code not in {0, errno.EINVAL}:  # an older Linux does not know it
+                    raise OSError(code, os.strerror(code))
 
-    def _advise(self, advice: int | None, first: int, stop: int) -> None:
-        """Tell the system what the pages from row ``first`` to ``stop`` are for."""
-        if advice is None:
-            return
-        begin = self.start + first * self.line
+    def _advise(self, advice: int, begin: int, end: int) -> int:
+        """Tell the system what these bytes of the map are for; the number of an error, or 0."""
+        if _madvise is None:
+            return 0
         page = begin // mmap.PAGESIZE * mmap.PAGESIZE
-        try:
-            self.pages.madvise(advice, page, self.start + stop * self.line - page)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # a system that does not know this advice
-                raise
+        address = np.frombuffer(self.pages, np.uint8).ctypes.data + page
+        length = ctypes.c_size_t(end - page)
+        failed = _madvise(ctypes.c_void_p(address), length, ctypes.c_int(advice))
+        return ctypes.get_errno() if failed else 0
 
 
 def _gather(window: Array, rows: Index | None, cols: Index | None, out: Array) -> None:

@@ -27,10 +27,10 @@ def workers() -> int:
 
 
 def run_all(tasks: Iterable[Task], beside: Iterable[Task] = ()) -> None:
-    """Run all tasks on a few threads, as they come; the first failure is raised here.
+    """Run all tasks on a few threads, as they come; a failure ends all and is raised here.
 
-    One thread begins with those of ``beside``: tasks that need Python to themselves, of which two
-    at a time would wait for each other. Whoever runs out of its own goes on with the rest.
+    One thread begins with those of ``beside``, and one more ends with them: tasks that need Python
+    to themselves half of the time, for which more threads would only wait.
     """
     own, others = iter(tasks), iter(beside)
     lock, stopped = Lock(), False
@@ -48,8 +48,10 @@ def run_all(tasks: Iterable[Task], beside: Iterable[Task] = ()) -> None:
             stopped = True
             raise
 
-    with ThreadPoolExecutor(workers()) as pool:
-        ends = [pool.submit(work, others, own)]
-        ends += [pool.submit(work, own, others) for _ in range(workers() - 1)]
-        for end in ends:
-            end.result()
+    orders = [(others, own), (own, others), *[(own,)] * MAX_WORKERS][: workers()]
+    with ThreadPoolExecutor(len(orders)) as pool:
+        try:
+            for end in [pool.submit(work, *order) for order in orders]:
+                end.result()
+        finally:
+            stopped = True  # the others too, where this thread is interrupted

@@ -210,6 +210,7 @@ class SVQVAE(_base.Model):
             (codebook, commitment), pushed = pulled(z, self.codes, own, push)
             guided = {"divergence": pushed[0] + pushed[1]}
             metrics["cross_entropy"] = share.dot(F.cross_entropy(-seen, target, reduction="none"))
+            # What self.decoder does, with the gradient that it lacks.
             weight, bias = self.decoder.parameters()
             error = straight_through_error(
                 z, self.codes.detach(), target, x, weight, bias, _PUBLISHED_RANGE

@@ -4,6 +4,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.nn._likelihoods import mean_square
@@ -59,6 +60,7 @@ class _Pulled(torch.autograd.Function):
         )
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         z, codes, *pulls = ctx.saved_tensors
         for_codes, for_z = torch.zeros_like(codes), None
@@ -97,7 +99,7 @@ def straight_through_error(
 
     Rows of one code have one output, so each code is decoded once, and the gradients of its rows
     are added up before they meet it; only the gradient of ``z`` needs a product over all rows.
-    The codes get none.
+    Codes and ``x`` get none.
     """
     return _straight_through_error(z, codes, chosen, x, weight, bias, scale)
 
@@ -114,22 +116,23 @@ class _StraightThroughError(torch.autograd.Function):
         bias: Tensor,
         scale: float,
     ) -> Tensor:
-        half = weight.to(product_type(weight))  # here, to be there for both products
-        curve = F.linear(codes, half, bias).float().tanh()
+        cast = weight.to(product_type(weight))  # once, for the products here and in backward
+        curve = F.linear(codes, cast, bias).float().tanh()
         apart = F.embedding(chosen, scale * curve).sub_(x)
-        ctx.save_for_backward(codes, chosen, half, curve, apart)
+        ctx.save_for_backward(codes, chosen, cast, curve, apart)
         ctx.scale, ctx.dtype = scale, z.dtype
         return mean_square(apart)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        codes, chosen, half, curve, apart = ctx.saved_tensors
+        codes, chosen, cast, curve, apart = ctx.saved_tensors
         apart.mul_((2 * ctx.scale / apart.shape[1] * grads[0])[:, None])
         through = torch.ops.aten.tanh_backward  # one pass
-        of_rows = through(apart, F.embedding(chosen, curve)).to(half.dtype)
+        of_rows = through(apart, F.embedding(chosen, curve)).to(cast.dtype)
         of_codes = through(torch.zeros_like(curve).index_add_(0, chosen, apart), curve)
         of_weight = of_codes.T @ codes
-        return (of_rows @ half).to(ctx.dtype), None, None, None, of_weight, of_codes.sum(0), None
+        return (of_rows @ cast).to(ctx.dtype), None, None, None, of_weight, of_codes.sum(0), None
 
 
 _straight_through_error: Callable[..., Tensor] = _StraightThroughError.apply

@@ -154,7 +154,7 @@ class Streamed:
                 f"a process has {n_mine} rows for {steps} steps: fewer processes, or a larger "
                 f"batch_size than {size}"
             )
-        if _processes.world() > 1:  # blocks are not dealt out to the row
+        if _processes.world() > 1:  # which have different numbers of rows
             sizes = [n_mine // steps + (step < n_mine % steps) for step in range(steps)]
         yield from self._cut(self._windows(mine), sizes)
 
@@ -196,15 +196,21 @@ class Streamed:
 
 
 def _sizes(n_rows: int, size: int) -> list[int]:
-    """Batches of one size, which matrix products like best; the last has half of it at least.
+    """Batches of one size, which matrix products like best; a small rest shares with the last.
 
     Examples
     --------
-    >>> _sizes(100, 32), _sizes(120, 32), _sizes(5, 32)
-    ([32, 32, 36], [32, 32, 32, 24], [5])
+    >>> _sizes(128, 32), _sizes(120, 32), _sizes(100, 32), _sizes(5, 32)
+    ([32, 32, 32, 32], [32, 32, 32, 24], [32, 32, 18, 18], [5])
     """
-    before = max(0, (n_rows + size // 2) // size - 1)  # a last batch of one row would be all noise
-    return [size] * before + [n_rows - size * before]
+    full, rest = divmod(n_rows, size)
+    sizes = [size] * full
+    if not rest:
+        return sizes
+    if not full or 2 * rest >= size:
+        return [*sizes, rest]
+    both = size + rest  # a batch of one row would be all noise
+    return [*sizes[:-1], both - both // 2, both // 2]
 
 
 def _height(rows: Rows) -> int:
