@@ -12,6 +12,7 @@ import itertools
 import mmap
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,11 +35,12 @@ WINDOW_BYTES = 4 * 2**20  # of the map in memory for one task
 AHEAD_BYTES = 2**17  # a gap that is faster read than sought over
 TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
 
-# Advice about pages. Not by mmap's own method: it holds on to Python while it waits for the disk.
-_madvise = None if sys.platform == "win32" else ctypes.CDLL(None, use_errno=True).madvise
-_LOOK_FOR = getattr(mmap, "MADV_WILLNEED", 0)
-_GIVE_BACK = getattr(mmap, "MADV_DONTNEED", 0)
-_POPULATE = 22  # Linux's MADV_POPULATE_READ, from 5.14 on, which Python has no name for
+# Linux's advice, from 5.14 on, to bring pages in, or to say why not. It has no name in Python, and
+# it waits for the disk, when mmap's own method would hold on to Python.
+_POPULATE = 22
+_madvise = ctypes.CDLL(None, use_errno=True).madvise if sys.platform == "linux" else None
+if _madvise is not None:
+    _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def mapped(dataset: h5py.Dataset) -> Mapped | None:
@@ -58,7 +60,8 @@ def mapped(dataset: h5py.Dataset) -> Mapped | None:
             return None
         except ValueError as error:
             raise OSError(f"the file ends before its matrix does: {error}") from error
-    return Mapped(pages, offset - base, dataset.shape, dataset.dtype)
+    address = np.frombuffer(pages, np.uint8).ctypes.data
+    return Mapped(pages, address, offset - base, dataset.shape, dataset.dtype)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Mapped:
     """A matrix in a file that is mapped into memory."""
 
     pages: mmap.mmap
+    address: int
     start: int
     shape: tuple[int, int]
     dtype: np.dtype[Any]
@@ -77,7 +81,10 @@ class Mapped:
 
     def tasks(self, rows: Index | None, cols: Index | None, out: Array) -> Iterator[Task]:
         """What fills ``out`` with these rows and columns, a window of the file by each task."""
-        order: Index | None = None
+        item, order = self.dtype.itemsize, None
+        edges = (0, self.line)  # what is wanted of a row lies between
+        if cols is not None:
+            edges = int(cols.min()) * item, int(cols.max() + 1) * item
         cuts: Sequence[int] = range(0, len(out), max(1, WINDOW_BYTES // self.line))
         if rows is not None:
             if np.any(np.diff(rows) < 0):
@@ -91,7 +98,7 @@ class Mapped:
                 first, stop = int(rows[a]), int(rows[b - 1]) + 1
                 local = rows[a:b] - first
             target = slice(a, b) if order is None else order[a:b]
-            yield partial(self._fill, first, stop, local, cols, out, target)
+            yield partial(self._fill, first, stop, local, cols, edges, out, target)
 
     def _cuts(self, rows: Index) -> Sequence[int]:
         """Where windows begin: what a row holds in memory is itself and the gap read with it."""
@@ -104,6 +111,7 @@ class Mapped:
         stop: int,
         rows: Index | None,
         cols: Index | None,
+        edges: tuple[int, int],
         out: Array,
         target: slice | Index,
     ) -> None:
@@ -112,52 +120,57 @@ class Mapped:
         bare = np.dtype((np.void, self.dtype.itemsize))
         at = self.start + first * self.line
         window: Array = np.ndarray((stop - first, self.shape[1]), bare, self.pages, at)
-        taken = np.arange(first, stop) if rows is None else first + rows
-        self._bring_in(self._stretches(taken, cols))
+        self._bring_in(self._stretches(first, stop, rows, edges))
         if isinstance(target, slice) and out.dtype == self.dtype:
             _gather(window, rows, cols, out[target].view(bare))
         else:
             found = np.empty((stop - first if rows is None else len(rows), out.shape[1]), bare)
             _gather(window, rows, cols, found)
             out[target] = found.view(self.dtype)
-        # The pages stay in the system's cache.
-        self._advise(_GIVE_BACK, at, self.start + stop * self.line)
+        self._give_back(at, self.start + stop * self.line)
 
-    def _stretches(self, rows: Index, cols: Index | None) -> list[tuple[int, int]]:
+    def _stretches(
+        self, first: int, stop: int, rows: Index | None, edges: tuple[int, int]
+    ) -> list[tuple[int, int]]:
         """Begin and end, in the map, of what is to be read at once."""
-        item = self.dtype.itemsize
-        left, right = (
-            (0, self.line) if cols is None else (cols.min() * item, cols.max() * item + item)
-        )
-        begins, ends = (self.start + rows * self.line + edge for edge in (left, right))
-        breaks = np.flatnonzero(begins[1:] - ends[:-1] > AHEAD_BYTES)
-        begins, ends = begins[[0, *(breaks + 1)]], ends[[*breaks, -1]]
-        return list(zip(begins.tolist(), ends.tolist(), strict=True))
+        left, right = edges
+        if rows is None and self.line - right + left <= AHEAD_BYTES:
+            return [
+                (self.start + first * self.line + left, self.start + (stop - 1) * self.line + right)
+            ]
+        at = self.start + (np.arange(first, stop) if rows is None else first + rows) * self.line
+        breaks = np.flatnonzero(np.diff(at) > AHEAD_BYTES + right - left)
+        begins = at[[0, *(breaks + 1)]].tolist()
+        ends = at[[*breaks, -1]].tolist()
+        return [(begin + left, end + right) for begin, end in zip(begins, ends, strict=True)]
 
     def _bring_in(self, stretches: list[tuple[int, int]]) -> None:
-        """Have the disk look for all stretches at once; else each is waited for when touched.
+        """Have the disk look for all stretches at once; each page touched is waited for.
 
-        Populating them also tells of a damaged disk, or of a file cut off meanwhile: to touch a
-        page that cannot be had ends the process, which on other systems than Linux it may.
+        To touch a page that cannot be had, of a damaged disk or a file cut off meanwhile, ends the
+        process; populating it is an error instead. Other systems than Linux have no such thing.
         """
-        if len(stretches) > 1:
+        if len(stretches) > 1 and hasattr(mmap, "MADV_WILLNEED"):
             for begin, end in stretches:
-                self._advise(_LOOK_FOR, begin, end)
-        if sys.platform == "linux":
-            for begin, end in stretches:
-                code = self._advise(_POPULATE, begin, end)
-                if code not in {0, errno.EINVAL}:  # an older Linux does not know it
+                with suppress(OSError):  # it is but advice
+                    self.pages.madvise(mmap.MADV_WILLNEED, _page_of(begin), end - _page_of(begin))
+        if _madvise is None:
+            return
+        for begin, end in stretches:
+            if _madvise(self.address + _page_of(begin), end - _page_of(begin), _POPULATE):
+                code = ctypes.get_errno()
+                if code != errno.EINVAL:  # as an older Linux says
                     raise OSError(code, os.strerror(code))
 
-    def _advise(self, advice: int, begin: int, end: int) -> int:
-        """Tell the system what these bytes of the map are for; the number of an error, or 0."""
-        if _madvise is None:
-            return 0
-        page = begin // mmap.PAGESIZE * mmap.PAGESIZE
-        address = np.frombuffer(self.pages, np.uint8).ctypes.data + page
-        length = ctypes.c_size_t(end - page)
-        failed = _madvise(ctypes.c_void_p(address), length, ctypes.c_int(advice))
-        return ctypes.get_errno() if failed else 0
+    def _give_back(self, begin: int, end: int) -> None:
+        """Let go of pages, which stay in the system's cache."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            with suppress(OSError):  # it is but advice
+                self.pages.madvise(mmap.MADV_DONTNEED, _page_of(begin), end - _page_of(begin))
+
+
+def _page_of(byte: int) -> int:
+    return byte // mmap.PAGESIZE * mmap.PAGESIZE
 
 
 def _gather(window: Array, rows: Index | None, cols: Index | None, out: Array) -> None:
