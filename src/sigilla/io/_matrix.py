@@ -1,9 +1,9 @@
 """Any rows and columns of a two-dimensional HDF5 dataset, in any order, into one array.
 
-HDF5 reads under one lock and inflates on one thread. Where the bytes on disk are plain, that is
-contiguous, or in chunks that are raw, deflated or shuffled, they are fetched from the file by a
-pool of threads instead; everything else goes through HDF5 in tiles. Besides the result no more
-than a few tiles are in memory.
+HDF5 reads under one lock and inflates on one thread. Where the bytes on disk are plain, a few
+threads take them from the file instead: from a map of it where they are contiguous, chunk by chunk
+where chunks are raw, deflated or shuffled. Everything else goes through HDF5 in tiles. Besides the
+result, each thread holds a few megabytes.
 """
 
 from __future__ import annotations
