@@ -177,7 +177,7 @@ def test_a_matrix_larger_than_the_disk_is_refused_and_the_old_file_kept(
 
 @pytest.mark.skipif(
     sys.platform == "win32",
-    reason="the disk is full here by a limit on the size of files, which only POSIX systems have",
+    reason="RLIMIT_FSIZE, which stands in for a full disk, does not exist on Windows",
 )
 @pytest.mark.parametrize("compression", [None, 1])
 def test_a_disk_that_fills_while_writing_leaves_the_old_file(adata, tmp_path, compression):

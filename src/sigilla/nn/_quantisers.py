@@ -106,16 +106,8 @@ def straight_through_error(
 
 class _StraightThroughError(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        z: Tensor,
-        codes: Tensor,
-        chosen: Tensor,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        scale: float,
-    ) -> Tensor:
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        z, codes, chosen, x, weight, bias, scale = given
         cast = weight.to(product_type(weight))  # once, for the products here and in backward
         curve = F.linear(codes, cast, bias).float().tanh()
         apart = F.embedding(chosen, scale * curve).sub_(x)

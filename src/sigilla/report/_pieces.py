@@ -108,7 +108,7 @@ def attempt(work: Callable[[], T]) -> T | Exception:
     # Files, tables and fits of strangers fail in ways that no list foresees. One failure must not
     # cost the reports on all other data sets: it is kept, told on the index and by the exit code.
     # An interrupt from the keyboard is no Exception and still ends the job.
-    except Exception as error:  # noqa: BLE001 - kept and told; raised, it would cost all reports
+    except Exception as error:  # noqa: BLE001 - one bad input must not stop the other reports
         return error
 
 
