@@ -20,7 +20,7 @@ def squared_error(a: Tensor, b: Tensor) -> Tensor:
 
 
 class _SquaredError(torch.autograd.Function):
-    """Three passes over the data there and back, where torch's own kernels make eight."""
+    """Three passes over the data there and back, where torch's own kernels make four."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
