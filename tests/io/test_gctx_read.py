@@ -259,7 +259,7 @@ def test_metadata_that_collides_in_the_hash_is_still_told_apart(gctx, monkeypatc
         file["/0/META/COL/name"] = np.array([n.encode() for n in names])
     original = pd.factorize
     monkeypatch.setattr(  # every value gets one hash, as if all collided
-        pd, "factorize", lambda v: original(v if v.dtype == object else np.zeros_like(v))
+        pd, "factorize", lambda v, **_: original(v if v.dtype == object else np.zeros_like(v))
     )
     assert read_gctx(path).obs["name"].tolist() == names
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import deflate
 import numpy as np
-from h5py import h5t, h5z
+from h5py import h5d, h5f, h5fd, h5i, h5t, h5z
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from io import FileIO
+    from io import BufferedReader
 
     import h5py
     from numpy.typing import NDArray
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 MIN_CHUNK_BYTES = 2**11  # below it, finding a chunk costs more than HDF5's own inflating
+BUFFER_BYTES = 2**18
 PIECE = 2**17  # values of a column read at a time
 READABLE = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}
 
@@ -38,9 +40,13 @@ class Chunks:
     filters: tuple[int, ...]
     n_bytes: int  # of one chunk, unpacked
 
-    def open(self) -> FileIO:
-        """The file for :meth:`read`; each thread needs its own."""
-        return self.path.open("rb", buffering=0)
+    def open(self) -> BufferedReader:
+        """The file for :meth:`read`; each thread needs its own.
+
+        Small chunks lie beside each other: read one by one, each would let go of Python, which
+        another thread then holds on to.
+        """
+        return self.path.open("rb", buffering=BUFFER_BYTES)
 
     def located(self) -> dict[tuple[int, ...], Any]:
         """Where the file holds each chunk, for :meth:`read`: one walk instead of many searches."""
@@ -49,7 +55,7 @@ class Chunks:
             self.dataset.id.chunk_iter(found.append)
         return {info.chunk_offset: info for info in found}
 
-    def read(self, file: FileIO, start: tuple[int, ...], info: Any = None) -> Array:
+    def read(self, file: BufferedReader, start: tuple[int, ...], info: Any = None) -> Array:
         """The chunk that starts there, whole, also where it reaches past the dataset's end."""
         info = info or self.dataset.id.get_chunk_info_by_coord(start)
         if info.byte_offset is None:  # never written: HDF5 stands in its fill value
@@ -79,33 +85,46 @@ class Chunks:
 
 def chunks_of(dataset: h5py.Dataset, kinds: str = "iuf") -> Chunks | None:
     """How to read its chunks; None where only HDF5 can decode them, or does so as fast."""
-    shape, dtype = dataset.chunks, dataset.dtype  # h5py asks the file each time
-    if shape is None or dataset.is_virtual or dtype.kind not in kinds:
+    # h5py's own properties ask the file for the same again and again, once for each column.
+    properties, dtype = dataset.id.get_create_plist(), plain(dataset)
+    if properties.get_layout() != h5d.CHUNKED or dtype.kind not in kinds:
         return None
-    file = dataset.file
-    if file.driver != "sec2" or file.userblock_size:
+    file = h5i.get_file_id(dataset.id)
+    if file.get_access_plist().get_driver() != h5fd.SEC2 or file.get_create_plist().get_userblock():
         return None
     if dtype.kind == "S" and dataset.id.get_type().get_strpad() != h5t.STR_NULLPAD:
         return None  # HDF5 turns other paddings, such as MATLAB's spaces, into numpy's zeros
-    properties = dataset.id.get_create_plist()
+    shape = properties.get_chunk()
     filters = tuple(properties.get_filter(i)[0] for i in range(properties.get_nfilters()))
     n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes < MIN_CHUNK_BYTES or not set(filters) <= READABLE:
         return None
-    return Chunks(dataset, Path(file.filename), shape, dtype, filters, n_bytes)
+    return Chunks(dataset, Path(os.fsdecode(h5f.get_name(file))), shape, dtype, filters, n_bytes)
+
+
+def plain(source: h5py.Dataset | Array) -> np.dtype[Any]:
+    """The type without h5py's notes on it, for which numpy would copy text string by string."""
+    return np.dtype(source.dtype.str) if source.dtype.kind == "S" else source.dtype
+
+
+def slices(count: int, step: int = PIECE) -> Iterator[slice]:
+    """The pieces that ``count`` values are worked on in."""
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 def read_column(source: h5py.Dataset | Array) -> Array:
     """All of a one-dimensional dataset; several threads may each read one at the same time."""
-    out = np.empty(source.shape, source.dtype)
+    out = np.empty(source.shape, plain(source))
     for piece, values in read_pieces(source):
+        if len(values) == len(out):
+            return values
         out[piece] = values
     return out
 
 
 def read_at(source: h5py.Dataset | Array, at: NDArray[np.intp]) -> Array:
     """The values of a one-dimensional dataset at these positions, in their order."""
-    out = np.empty(len(at), source.dtype)
+    out = np.empty(len(at), plain(source))
     order = np.argsort(at, kind="stable")
     ordered = at[order]
     with _blocks(source) as (height, block):
@@ -126,7 +145,7 @@ def read_pieces(source: h5py.Dataset | Array) -> Iterator[tuple[slice, Array]]:
             if step == height:
                 yield piece, block(begin)[: piece.stop - begin]
                 continue
-            values = np.empty(piece.stop - begin, source.dtype)
+            values = np.empty(piece.stop - begin, plain(source))
             for start in range(0, len(values), height):
                 part = values[start : start + height]
                 part[...] = block(begin + start)[: len(part)]

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from sigilla.errors import DataError, listed
-from sigilla.io._bytes import hashes, slices
-from sigilla.io._chunks import read_at, read_pieces
+from sigilla.io._bytes import hashes
+from sigilla.io._chunks import read_at, read_pieces, slices
 from sigilla.io._metadata import decode
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sigilla.io._bytes import hashes, same, slices
-from sigilla.io._chunks import PIECE, read_at, read_column, read_pieces
+from sigilla.io._bytes import hashes, same
+from sigilla.io._chunks import PIECE, read_at, read_column, read_pieces, slices
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Set
 
     import h5py
     from numpy.typing import NDArray
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Index = NDArray[np.intp]
 
+FEW = 2**12  # strings decoded at a time: their bytes go where those before them were
 MISSING = -666
 """The Connectivity Map's mark of a missing value, as a number or as text."""
 
@@ -32,7 +33,7 @@ def decode(values: Array) -> Array:
 
 def tidy(
     source: Array | h5py.Dataset,
-    nulls: Container[str] = frozenset({"-666"}),
+    nulls: Set[str] = frozenset({"-666"}),
     at: Index | None = None,
 ) -> Array:
     """A metadata column as users expect it: text of numbers as numbers, -666 as missing.
@@ -63,14 +64,14 @@ def _spread(distinct: Array, codes: NDArray[np.integer[Any]]) -> Array:
     """``distinct[codes]``, for which numpy would first make all codes ones of 64 bits."""
     out = np.empty(len(codes), distinct.dtype)
     for block in slices(len(codes)):
-        out[block] = distinct[codes[block]]
+        np.take(distinct, codes[block], out=out[block], mode="clip")  # no code needs clipping
     return out
 
 
-def _tidy_texts(texts: Array, nulls: Container[str]) -> Array:
-    known = np.array([text not in nulls for text in texts], dtype=bool)
-    texts[~known] = np.nan
-    probe = next((text for text in texts[known] if text), None)
+def _tidy_texts(texts: Array, nulls: Set[str]) -> Array:
+    if not nulls.isdisjoint(texts):
+        texts[[text in nulls for text in texts]] = np.nan
+    probe = next((text for text in texts if isinstance(text, str) and text), None)
     # Mostly one value tells that a column is text; only columns that may be numbers are parsed.
     if probe is None or _numbers(np.array([probe], dtype=object)) is not None:
         numbers = _numbers(texts)
@@ -95,7 +96,7 @@ def _missing_as_nan(values: Array) -> Array:
 
 def _texts(values: Array) -> Array:
     out = np.empty(len(values), dtype=object)
-    for block in slices(len(values)):
+    for block in slices(len(values), FEW):
         items = values[block].tolist()
         try:
             out[block] = list(map(bytes.decode, items))
@@ -132,10 +133,9 @@ def _factorize(source: Array | h5py.Dataset) -> tuple[NDArray[np.integer[Any]], 
 
 
 def _factorize_bytes(values: Array) -> tuple[Index, Array]:
-    codes, keys = pd.factorize(hashes(values))
+    codes, keys = pd.factorize(hashes(values), size_hint=len(values) // 4)
     first = np.empty(len(keys), dtype=np.intp)
-    for block in reversed(list(slices(len(values)))):
-        first[codes[block][::-1]] = np.arange(block.stop - 1, block.start - 1, -1)
+    first[codes[::-1]] = np.arange(len(values))[::-1]
     distinct = values[first]
     if same(values, distinct, codes):
         return codes, distinct
