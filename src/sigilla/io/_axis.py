@@ -34,27 +34,28 @@ class Pending:
 
 def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
     """What the file says at these positions; None stands for all."""
-    nodes = {name: node for name, node in group.items() if isinstance(node, h5py.Dataset)}
-    del nodes["id"]
-    for name, node in nodes.items():
-        if node.shape != (len(ids),):
-            raise FileError(
-                f"{group.file.filename!r}: metadata column {name!r} has shape {node.shape}, but "
-                f"there are {len(ids)} ids."
-            )
+    names = [name for name in group if name != "id"]
     found: dict[str | None, Any] = {}
 
     def name_rows() -> None:
         found[None] = ids.names(at)
 
     def read(name: str) -> None:
-        found[name] = tidy(nodes[name], at=at)
+        node = group[name]
+        if not isinstance(node, h5py.Dataset):
+            return
+        if node.shape != (len(ids),):
+            raise FileError(
+                f"{group.file.filename!r}: metadata column {name!r} has shape {node.shape}, but "
+                f"there are {len(ids)} ids."
+            )
+        found[name] = tidy(node, at=at)
 
     def frame() -> pd.DataFrame:
-        columns = {name: found[name] for name in nodes}
+        columns = {name: found[name] for name in names if name in found}
         return pd.DataFrame(columns, index=found[None], copy=False)
 
-    return Pending([name_rows, *(partial(read, name) for name in nodes)], frame)
+    return Pending([name_rows, *(partial(read, name) for name in names)], frame)
 
 
 def given(frame: pd.DataFrame, at: Index | None) -> Pending:

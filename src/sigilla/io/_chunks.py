@@ -8,15 +8,14 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import deflate
 import numpy as np
 from h5py import h5d, h5f, h5fd, h5i, h5t, h5z
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from io import BufferedReader
+    from collections.abc import Callable, Iterator, Sequence
 
     import h5py
     from numpy.typing import NDArray
@@ -40,7 +39,7 @@ class Chunks:
     filters: tuple[int, ...]
     n_bytes: int  # of one chunk, unpacked
 
-    def open(self) -> BufferedReader:
+    def open(self) -> BinaryIO:
         """The file for :meth:`read`; each thread needs its own.
 
         Small chunks lie beside each other: read one by one, each would let go of Python, which
@@ -55,7 +54,7 @@ class Chunks:
             self.dataset.id.chunk_iter(found.append)
         return {info.chunk_offset: info for info in found}
 
-    def read(self, file: BufferedReader, start: tuple[int, ...], info: Any = None) -> Array:
+    def read(self, file: BinaryIO, start: tuple[int, ...], info: Any = None) -> Array:
         """The chunk that starts there, whole, also where it reaches past the dataset's end."""
         info = info or self.dataset.id.get_chunk_info_by_coord(start)
         if info.byte_offset is None:  # never written: HDF5 stands in its fill value
@@ -128,10 +127,13 @@ def read_at(source: h5py.Dataset | Array, at: NDArray[np.intp]) -> Array:
     order = np.argsort(at, kind="stable")
     ordered = at[order]
     with _blocks(source) as (height, block):
-        cuts = np.flatnonzero(np.diff(ordered // height, prepend=-1)).tolist()
+        step = _step(height)
+        cuts = np.flatnonzero(np.diff(ordered // step, prepend=-1)).tolist()
         for a, b in itertools.pairwise([*cuts, len(at)]):
-            start = int(ordered[a]) // height * height
-            out[order[a:b]] = block(start)[ordered[a:b] - start]
+            begin = int(ordered[a]) // step * step
+            wanted = ordered[a:b] - begin
+            starts = np.unique(wanted // height) * height
+            out[order[a:b]] = _piece(block, begin, starts.tolist(), height, step, out.dtype)[wanted]
     return out
 
 
@@ -139,17 +141,33 @@ def read_pieces(source: h5py.Dataset | Array) -> Iterator[tuple[slice, Array]]:
     """A one-dimensional dataset piece by piece, and where each belongs."""
     count = len(source)
     with _blocks(source) as (height, block):
-        step = height * max(1, PIECE // height)
-        for begin in range(0, count, step):
-            piece = slice(begin, min(begin + step, count))
-            if step == height:
-                yield piece, block(begin)[: piece.stop - begin]
-                continue
-            values = np.empty(piece.stop - begin, plain(source))
-            for start in range(0, len(values), height):
-                part = values[start : start + height]
-                part[...] = block(begin + start)[: len(part)]
-            yield piece, values
+        for piece in slices(count, _step(height)):
+            size = piece.stop - piece.start
+            starts = range(0, size, height)
+            yield piece, _piece(block, piece.start, starts, height, size, plain(source))
+
+
+def _step(height: int) -> int:
+    """How many values make a piece of whole blocks."""
+    return height * max(1, PIECE // height)
+
+
+def _piece(
+    block: Callable[[int], Array],
+    begin: int,
+    starts: Sequence[int],
+    height: int,
+    size: int,
+    dtype: np.dtype[Any],
+) -> Array:
+    """``size`` values from ``begin`` on, of which only the blocks at ``starts`` are read."""
+    if size <= height:
+        return block(begin)[:size]
+    values = np.empty(size, dtype)
+    for start in starts:
+        part = values[start : start + height]
+        part[...] = block(begin + start)[: len(part)]
+    return values
 
 
 @contextmanager

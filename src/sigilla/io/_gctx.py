@@ -166,7 +166,7 @@ def open_gctx(path: str | Path) -> Iterator[Gctx]:
         raise FileError(
             f"path={str(path)!r} is being written by another program; try again when that is done"
         ) from error
-    except (OSError, RuntimeError) as error:
+    except (KeyError, OSError, RuntimeError) as error:  # a damaged header is a KeyError
         raise FileError(
             f"path={str(path)!r} is damaged or incomplete. Fetch or copy it again and "
             "compare its size with the source."

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Index = NDArray[np.intp]
 
-WINDOW_BYTES = 4 * 2**20  # of the map in memory for one task
+WINDOW_BYTES = 8 * 2**20  # of the map in memory for one task
 AHEAD_BYTES = 2**17  # a gap that is faster read than sought over
 TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
 

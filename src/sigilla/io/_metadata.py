@@ -11,7 +11,7 @@ from sigilla.io._bytes import hashes, same
 from sigilla.io._chunks import PIECE, read_at, read_column, read_pieces, slices
 
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Set as AbstractSet
 
     import h5py
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def decode(values: Array) -> Array:
 
 def tidy(
     source: Array | h5py.Dataset,
-    nulls: Set[str] = frozenset({"-666"}),
+    nulls: AbstractSet[str] = frozenset({"-666"}),
     at: Index | None = None,
 ) -> Array:
     """A metadata column as users expect it: text of numbers as numbers, -666 as missing.
@@ -68,7 +68,7 @@ def _spread(distinct: Array, codes: NDArray[np.integer[Any]]) -> Array:
     return out
 
 
-def _tidy_texts(texts: Array, nulls: Set[str]) -> Array:
+def _tidy_texts(texts: Array, nulls: AbstractSet[str]) -> Array:
     if not nulls.isdisjoint(texts):
         texts[[text in nulls for text in texts]] = np.nan
     probe = next((text for text in texts if isinstance(text, str) and text), None)
