@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ASCII = 127
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ids:
     """The ids of one axis as a file holds them: bytes, text or numbers.
 
@@ -38,15 +38,18 @@ class Ids:
     """
 
     stored: Array | h5py.Dataset
+    _found: tuple[Index, list[str]] | None = None
 
     def __len__(self) -> int:
         return len(self.stored)
 
     def names(self, at: Index | None = None) -> pd.Index:
         """The ids at these positions, all by default, as text."""
-        return (
-            self._text if at is None else pd.Index(decode(read_at(self.stored, at)), dtype=object)
-        )
+        if at is None:
+            return self._text
+        if self._found is not None and self._found[0] is at:  # the text that was asked for
+            return pd.Index(self._found[1], dtype=object)
+        return pd.Index(decode(read_at(self.stored, at)), dtype=object)
 
     def check_unique(self, path: Path, axis: str) -> None:
         """Raise a DataError that names the ids which the file holds more than once."""
@@ -75,6 +78,7 @@ class Ids:
                 f"{argument}: {len(unknown)} of {len(names)} ids are not in {path.name}: "
                 f"{listed(unknown, 5)}. {_proposal(unknown[0], self._text)}"
             )
+        self._found = found, names
         return found
 
     def _find(self, names: list[str]) -> Index:
