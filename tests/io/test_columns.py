@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sigilla.io import _chunks, _metadata
+from sigilla.io import _chunks
 from sigilla.io._chunks import read_at, read_column, read_pieces
 from sigilla.io._ids import Ids
 from sigilla.io._metadata import tidy
@@ -22,8 +22,7 @@ NAMES = st.lists(st.text("ab1-6\0", min_size=1, max_size=12), min_size=1, max_si
 
 @pytest.fixture
 def in_pieces(monkeypatch):
-    for module in (_chunks, _metadata):
-        monkeypatch.setattr(module, "PIECE", 5)
+    monkeypatch.setattr(_chunks, "PIECE", 5)
     monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 0)
 
 
@@ -60,6 +59,16 @@ def test_values_come_in_the_order_of_their_positions(in_pieces, stored, texts, d
     values = np.array(texts, dtype="S")
     at = np.array(data.draw(st.lists(st.integers(0, len(values) - 1), max_size=30)), dtype=np.intp)
     np.testing.assert_array_equal(read_at(stored(values), at), values[at])
+
+
+def test_wide_text_is_read_in_smaller_pieces(monkeypatch, stored):
+    monkeypatch.setattr(_chunks, "PIECE_BYTES", 600)
+    monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 0)
+    values = np.array([f"{i:0100d}" for i in range(20)], dtype="S100")
+    column = stored(values)
+    assert [len(v) for _, v in read_pieces(column)] == [6, 6, 6, 2]
+    at = np.array([19, 0, 7, 7])
+    np.testing.assert_array_equal(read_at(column, at), values[at])
 
 
 @SMALL

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sigilla.errors import DataError
-from sigilla.io import _chunks, _cmappy, _ids, _mapped, _matrix, _metadata, disk_matrix, read_gctx
+from sigilla.io import _chunks, _cmappy, _ids, _mapped, _matrix, disk_matrix, read_gctx
 
 from .conftest import FILTERS, Layout, write_layout
 
@@ -64,8 +64,7 @@ def reading(request, monkeypatch):
         monkeypatch.setattr(module, "TILE_BYTES", 256)
     monkeypatch.setattr(_mapped, "WINDOW_BYTES", 700)
     monkeypatch.setattr(_mapped, "AHEAD_BYTES", 100)
-    for module in (_chunks, _metadata):
-        monkeypatch.setattr(module, "PIECE", 3)
+    monkeypatch.setattr(_chunks, "PIECE", 3)
     monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 0 if request.param == "own" else 2**40)
     if request.param == "hdf5":
         monkeypatch.setattr(_matrix, "mapped", lambda dataset: None)
@@ -250,6 +249,32 @@ def test_text_padded_with_blanks_is_read_without_them(gctx):
         )
         column[...] = np.array([b"A375", b"MCF7"] * 1000)
     assert read_gctx(path).obs["cell_id"].tolist() == ["A375", "MCF7"] * 1000
+
+
+def test_numbers_of_one_plain_chunk_can_be_changed(gctx):
+    path, _ = gctx(shape=(600, 2), metadata=False)
+    with h5py.File(path, "a") as file:
+        file["/0/META/COL"].create_dataset("dose", data=np.arange(600.0), chunks=(600,))
+    adata = read_gctx(path)
+    adata.obs.iloc[0, 0] = 7
+    assert adata.obs["dose"].tolist() == [7, *range(1, 600)]
+
+
+def test_links_to_nothing_are_no_metadata(gctx):
+    path, _ = gctx(shape=(5, 2), metadata=False)
+    with h5py.File(path, "a") as file:
+        file["/0/META/COL/gone"] = h5py.SoftLink("/nowhere")
+        file["/0/META/COL/away"] = h5py.ExternalLink("missing.h5", "/x")
+        file["/0/META/COL/dose"] = np.arange(5.0)
+    assert list(read_gctx(path).obs) == ["dose"]
+
+
+def test_a_name_is_not_found_by_the_zeros_that_pad_it(gctx):
+    path, _ = gctx(shape=(5, 2))
+    name = read_gctx(path).obs_names[0]
+    assert read_gctx(path, cid=name).obs_names.tolist() == [name]
+    with pytest.raises(DataError, match="not in"):
+        read_gctx(path, cid=[f"{name}\0"])
 
 
 def test_metadata_that_collides_in_the_hash_is_still_told_apart(gctx, monkeypatch):

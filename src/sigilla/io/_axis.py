@@ -32,6 +32,16 @@ class Pending:
     frame: Callable[[], pd.DataFrame]
 
 
+def node(group: h5py.Group, name: str) -> Any:
+    """The group or dataset of this name; None where it is but a link to what is not there."""
+    try:
+        return group[name]
+    except KeyError as error:
+        if isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise OSError(f"{name!r} has a damaged header") from error
+        return None
+
+
 def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
     """What the file says at these positions; None stands for all."""
     names = [name for name in group if name != "id"]
@@ -41,15 +51,15 @@ def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
         found[None] = ids.names(at)
 
     def read(name: str) -> None:
-        node = group[name]
-        if not isinstance(node, h5py.Dataset):
+        column = node(group, name)
+        if not isinstance(column, h5py.Dataset):
             return
-        if node.shape != (len(ids),):
+        if column.shape != (len(ids),):
             raise FileError(
-                f"{group.file.filename!r}: metadata column {name!r} has shape {node.shape}, but "
+                f"{group.file.filename!r}: metadata column {name!r} has shape {column.shape}, but "
                 f"there are {len(ids)} ids."
             )
-        found[name] = tidy(node, at=at)
+        found[name] = tidy(column, at=at)
 
     def frame() -> pd.DataFrame:
         columns = {name: found[name] for name in names if name in found}

@@ -44,4 +44,5 @@ def same(values: Array, distinct: Array, codes: NDArray[np.intp]) -> bool:
     """Whether ``distinct[codes]`` is ``values``, where their hashes are known to be the same."""
     # With the same hash and the same words before the last one, the last is the same too.
     pairs = zip(words(distinct)[:-1], words(values)[:-1], strict=True)
+    # To gather from a view that is not aligned takes longer than to copy it first.
     return all(np.array_equal(known.copy()[codes], word) for known, word in pairs)

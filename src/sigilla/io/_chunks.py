@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 MIN_CHUNK_BYTES = 2**11  # below it, finding a chunk costs more than HDF5's own inflating
-BUFFER_BYTES = 2**18
-PIECE = 2**17  # values of a column read at a time
+AHEAD_BYTES = 2**18  # of a column: to read chunk by chunk would let go of Python for each
+PIECE = 2**17  # values of a column worked on at a time, where they are
+PIECE_BYTES = 2**22  # not more than this
 READABLE = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}
 
 
@@ -39,13 +40,9 @@ class Chunks:
     filters: tuple[int, ...]
     n_bytes: int  # of one chunk, unpacked
 
-    def open(self) -> BinaryIO:
-        """The file for :meth:`read`; each thread needs its own.
-
-        Small chunks lie beside each other: read one by one, each would let go of Python, which
-        another thread then holds on to.
-        """
-        return self.path.open("rb", buffering=BUFFER_BYTES)
+    def open(self, ahead: int = 0) -> BinaryIO:
+        """The file for :meth:`read`; each thread needs its own, which may read bytes ahead."""
+        return self.path.open("rb", buffering=ahead)
 
     def located(self) -> dict[tuple[int, ...], Any]:
         """Where the file holds each chunk, for :meth:`read`: one walk instead of many searches."""
@@ -101,22 +98,10 @@ def chunks_of(dataset: h5py.Dataset, kinds: str = "iuf") -> Chunks | None:
     return Chunks(dataset, Path(os.fsdecode(h5f.get_name(file))), shape, dtype, filters, n_bytes)
 
 
-def plain(source: h5py.Dataset | Array) -> np.dtype[Any]:
-    """The type without h5py's notes on it, for which numpy would copy text string by string."""
-    return np.dtype(source.dtype.str) if source.dtype.kind == "S" else source.dtype
-
-
-def slices(count: int, step: int = PIECE) -> Iterator[slice]:
-    """The pieces that ``count`` values are worked on in."""
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
-
-
 def read_column(source: h5py.Dataset | Array) -> Array:
     """All of a one-dimensional dataset; several threads may each read one at the same time."""
     out = np.empty(source.shape, plain(source))
     for piece, values in read_pieces(source):
-        if len(values) == len(out):
-            return values
         out[piece] = values
     return out
 
@@ -126,64 +111,79 @@ def read_at(source: h5py.Dataset | Array, at: NDArray[np.intp]) -> Array:
     out = np.empty(len(at), plain(source))
     order = np.argsort(at, kind="stable")
     ordered = at[order]
-    with _blocks(source) as (height, block):
-        step = _step(height)
-        cuts = np.flatnonzero(np.diff(ordered // step, prepend=-1)).tolist()
+    with _blocks(source) as blocks:
+        pieces = ordered // blocks.step
+        cuts = np.flatnonzero(np.diff(pieces, prepend=-1)).tolist()
         for a, b in itertools.pairwise([*cuts, len(at)]):
-            begin = int(ordered[a]) // step * step
-            wanted = ordered[a:b] - begin
-            starts = np.unique(wanted // height) * height
-            out[order[a:b]] = _piece(block, begin, starts.tolist(), height, step, out.dtype)[wanted]
+            begin = int(pieces[a]) * blocks.step
+            wanted = ordered[a:b]
+            starts = np.unique(wanted // blocks.height) * blocks.height
+            values = blocks.piece(begin, blocks.step, starts.tolist())
+            out[order[a:b]] = values[wanted - begin]
     return out
 
 
 def read_pieces(source: h5py.Dataset | Array) -> Iterator[tuple[slice, Array]]:
-    """A one-dimensional dataset piece by piece, and where each belongs."""
-    count = len(source)
-    with _blocks(source) as (height, block):
-        for piece in slices(count, _step(height)):
-            size = piece.stop - piece.start
-            starts = range(0, size, height)
-            yield piece, _piece(block, piece.start, starts, height, size, plain(source))
+    """A one-dimensional dataset piece by piece, and where each belongs.
+
+    A piece may be read-only, and is to be let go of before the next.
+    """
+    with _blocks(source) as blocks:
+        for piece in slices(len(source), blocks.step):
+            starts = range(piece.start, piece.stop, blocks.height)
+            yield piece, blocks.piece(piece.start, piece.stop - piece.start, starts)
 
 
-def _step(height: int) -> int:
-    """How many values make a piece of whole blocks."""
-    return height * max(1, PIECE // height)
+def slices(count: int, step: int = PIECE) -> Iterator[slice]:
+    """``count`` values in parts of ``step``."""
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
-def _piece(
-    block: Callable[[int], Array],
-    begin: int,
-    starts: Sequence[int],
-    height: int,
-    size: int,
-    dtype: np.dtype[Any],
-) -> Array:
-    """``size`` values from ``begin`` on, of which only the blocks at ``starts`` are read."""
-    if size <= height:
-        return block(begin)[:size]
-    values = np.empty(size, dtype)
-    for start in starts:
-        part = values[start : start + height]
-        part[...] = block(begin + start)[: len(part)]
-    return values
+def plain(source: h5py.Dataset | Array) -> np.dtype[Any]:
+    """The type without h5py's notes on it, for which numpy would copy text string by string."""
+    return np.dtype(source.dtype.str) if source.dtype.kind == "S" else source.dtype
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """A one-dimensional dataset in the blocks that are read at once."""
+
+    height: int
+    dtype: np.dtype[Any]
+    read: Callable[[int], Array]  # the block that begins at a position
+
+    @property
+    def step(self) -> int:
+        """How many values make a piece: whole blocks, of some megabytes at most."""
+        most = min(PIECE, PIECE_BYTES // self.dtype.itemsize)
+        return self.height * max(1, most // self.height)
+
+    def piece(self, begin: int, size: int, starts: Sequence[int]) -> Array:
+        """``size`` values from ``begin`` on; those of other blocks than at ``starts`` are noise."""
+        if size <= self.height:
+            return self.read(begin)[:size]
+        values = np.empty(size, self.dtype)
+        for start in starts:
+            part = values[start - begin :][: self.height]
+            part[...] = self.read(start)[: len(part)]
+        return values
 
 
 @contextmanager
-def _blocks(source: h5py.Dataset | Array) -> Iterator[tuple[int, Callable[[int], Array]]]:
-    """How many values are read at once, and a function that reads those from a start on."""
+def _blocks(source: h5py.Dataset | Array) -> Iterator[_Blocks]:
     chunks = None if isinstance(source, np.ndarray) else chunks_of(source, "iufS")
     if chunks is None:
-        yield PIECE, lambda start: source[start : start + PIECE]
+        dtype = plain(source)
+        height = max(1, min(PIECE, PIECE_BYTES // dtype.itemsize))
+        yield _Blocks(height, dtype, lambda start: source[start : start + height])
         return
     located = chunks.located()
-    with chunks.open() as file:
+    with chunks.open(AHEAD_BYTES) as file:
 
-        def block(start: int) -> Array:
+        def read(start: int) -> Array:
             return chunks.read(file, (start,), located.get((start,)))
 
-        yield chunks.shape[0], block
+        yield _Blocks(chunks.shape[0], chunks.dtype, read)
 
 
 def _unshuffle(raw: bytes, itemsize: int) -> Array:

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from sigilla.errors import DataError, FileError, listed
-from sigilla.io._axis import Pending, given, stored
+from sigilla.io._axis import Pending, given, node, stored
 from sigilla.io._ids import Ids
 from sigilla.io._lazy import lazy_matrix
 from sigilla.io._matrix import read_matrix
@@ -166,7 +166,7 @@ def open_gctx(path: str | Path) -> Iterator[Gctx]:
         raise FileError(
             f"path={str(path)!r} is being written by another program; try again when that is done"
         ) from error
-    except (KeyError, OSError, RuntimeError) as error:  # a damaged header is a KeyError
+    except (OSError, RuntimeError) as error:
         raise FileError(
             f"path={str(path)!r} is damaged or incomplete. Fetch or copy it again and "
             "compare its size with the source."
@@ -204,15 +204,15 @@ def quoted(path: Path) -> str:
 
 
 def _checked(path: Path, file: h5py.File) -> Gctx:
-    missing = [node for node in (MATRIX, f"{ROW}/id", f"{COL}/id") if node not in file]
+    missing = [name for name in (MATRIX, f"{ROW}/id", f"{COL}/id") if name not in file]
     if missing:
         hint = " It looks like an .h5ad file: use anndata.read_h5ad." if "obs" in file else ""
         raise FileError(
             f"path={str(path)!r} is HDF5 but not GCTX: it has no {listed(missing)}, only "
             f"{listed(file)} at the top.{hint}"
         )
-    matrix = file[MATRIX]
-    rid, cid = (Ids(file[f"{node}/id"]) for node in (ROW, COL))
+    matrix = node(file, MATRIX)
+    rid, cid = (Ids(node(file, f"{axis}/id")) for axis in (ROW, COL))
     if matrix.shape != (len(cid), len(rid)) or matrix.dtype.kind not in "iufb":
         raise FileError(
             f"path={str(path)!r} is not a valid GCTX file: its matrix is {matrix.shape} of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ASCII = 127
 
 
-@dataclass
+@dataclass(eq=False)
 class Ids:
     """The ids of one axis as a file holds them: bytes, text or numbers.
 
@@ -38,7 +38,7 @@ class Ids:
     """
 
     stored: Array | h5py.Dataset
-    _found: tuple[Index, list[str]] | None = None
+    _found: tuple[Index, list[str]] | None = field(default=None, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -64,7 +64,7 @@ class Ids:
         """Where the ids asked for are; None where all are wanted."""
         if asked is None:
             return None
-        names = [asked] if isinstance(asked, str) else list(map(str, asked))
+        names = [str(asked)] if isinstance(asked, str) else list(map(str, asked))
         if len(set(names)) < len(names):
             wanted = pd.Index(names)
             repeated = wanted[wanted.duplicated()].unique()
@@ -85,8 +85,9 @@ class Ids:
         """Positions; -1 for a name that is not there."""
         stored, hashed = self.stored, self._hashes
         width = stored.dtype.itemsize  # h5py makes the type anew each time it is asked for
-        plain = all(map(str.isascii, names)) and max(map(len, names), default=0) <= width
-        if hashed is None or not plain:
+        joined = "".join(names)
+        plain = joined.isascii() and "\0" not in joined
+        if hashed is None or not plain or max(map(len, names), default=0) > width:
             return self._text.get_indexer(pd.Index(names, dtype=object))
         asked = np.array(names, dtype=stored.dtype)
         wanted = pd.Index(hashes(asked))

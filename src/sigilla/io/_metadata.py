@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla.io._bytes import hashes, same
-from sigilla.io._chunks import PIECE, read_at, read_column, read_pieces, slices
+from sigilla.io._chunks import read_at, read_column, read_pieces, slices
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Index = NDArray[np.intp]
 
-FEW = 2**12  # strings decoded at a time: their bytes go where those before them were
+FEW = 2**12  # strings decoded at a time, so that the next bytes reuse the memory of the last
 MISSING = -666
 """The Connectivity Map's mark of a missing value, as a number or as text."""
 
@@ -64,7 +64,7 @@ def _spread(distinct: Array, codes: NDArray[np.integer[Any]]) -> Array:
     """``distinct[codes]``, for which numpy would first make all codes ones of 64 bits."""
     out = np.empty(len(codes), distinct.dtype)
     for block in slices(len(codes)):
-        np.take(distinct, codes[block], out=out[block], mode="clip")  # no code needs clipping
+        np.take(distinct, codes[block], out=out[block], mode="clip")  # "raise" would copy
     return out
 
 
@@ -118,18 +118,21 @@ def _factorize(source: Array | h5py.Dataset) -> tuple[NDArray[np.integer[Any]], 
     """Codes and distinct values, found piece by piece: most columns have few, and little memory."""
     if source.dtype.kind == "O":
         return pd.factorize(read_column(source))
-    if len(source) <= PIECE:
+    if not len(source):
         return _factorize_bytes(read_column(source))
     codes, parts = np.empty(len(source), np.int32), []
     for piece, values in read_pieces(source):
-        codes[piece], distinct = _factorize_bytes(values)
+        found, distinct = _factorize_bytes(values)
+        if len(found) == len(source):
+            return found, distinct
+        codes[piece] = found
         parts.append((piece, distinct))
-    merged, found = _factorize_bytes(np.concatenate([distinct for _, distinct in parts]))
+    merged, every = _factorize_bytes(np.concatenate([distinct for _, distinct in parts]))
     start = 0
     for piece, distinct in parts:
         codes[piece] = merged[start : start + len(distinct)][codes[piece]]
         start += len(distinct)
-    return codes, found
+    return codes, every
 
 
 def _factorize_bytes(values: Array) -> tuple[Index, Array]:
