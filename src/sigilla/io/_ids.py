@@ -63,6 +63,7 @@ class Ids:
     def positions(self, argument: str, asked: Iterable[object] | None, path: Path) -> Index | None:
         """Where the ids asked for are; None where all are wanted."""
         if asked is None:
+            self._forget_hashes()
             return None
         names = [str(asked)] if isinstance(asked, str) else list(map(str, asked))
         if len(set(names)) < len(names):
@@ -79,6 +80,7 @@ class Ids:
                 f"{listed(unknown, 5)}. {_proposal(unknown[0], self._text)}"
             )
         self._found = found, names
+        self._forget_hashes()
         return found
 
     def _find(self, names: list[str]) -> Index:
@@ -102,6 +104,10 @@ class Ids:
         there = np.flatnonzero(found >= 0)
         found[there[read_at(stored, found[there]) != asked[there]]] = -1
         return found
+
+    def _forget_hashes(self) -> None:
+        """Ids are looked up once; a million hashes would stay in memory beside the result."""
+        vars(self).pop("_hashes", None)
 
     @cached_property
     def _text(self) -> pd.Index:

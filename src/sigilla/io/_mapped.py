@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = 8 * 2**20  # of the map in memory for one task
 AHEAD_BYTES = 2**17  # a gap that is faster read than sought over
+ALONE_BYTES = 2**20  # for a row far from others a huge page of the cache may be mapped, whole
 TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
 
 # Linux's advice, from 5.14 on, to bring pages in, or to say why not. It has no name in Python, and
@@ -101,8 +102,9 @@ class Mapped:
             yield partial(self._fill, first, stop, local, cols, edges, out, target)
 
     def _cuts(self, rows: Index) -> Sequence[int]:
-        """Where windows begin: what a row holds in memory is itself and the gap read with it."""
-        held = np.minimum(np.diff(rows, prepend=rows[0]) * self.line, self.line + AHEAD_BYTES)
+        """Where windows begin: a row holds itself in memory, and the gap that is read with it."""
+        apart = np.diff(rows, prepend=rows[0]) * self.line
+        held = np.where(apart > self.line + AHEAD_BYTES, self.line + ALONE_BYTES, apart)
         return [0, *(np.flatnonzero(np.diff(np.cumsum(held) // WINDOW_BYTES)) + 1).tolist()]
 
     def _fill(
