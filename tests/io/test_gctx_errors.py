@@ -173,3 +173,15 @@ def test_a_file_cut_off_while_it_is_read_is_an_error_and_not_the_end_of_the_proc
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "is damaged or incomplete" in done.stdout
+
+
+def test_a_damaged_header_of_a_column_is_named_as_damage(gctx):
+    path, _ = gctx(shape=(5, 2), metadata=False)
+    with h5py.File(path, "a") as file:
+        file["/0/META/COL/dose"] = np.arange(5.0)
+        address = h5py.h5o.get_info(file["/0/META/COL/dose"].id).addr
+    with path.open("r+b") as file:
+        file.seek(address)
+        file.write(b"\xff" * 8)
+    with pytest.raises(FileError, match="is damaged or incomplete"):
+        read_gctx(path)
