@@ -64,6 +64,7 @@ def reading(request, monkeypatch):
         monkeypatch.setattr(module, "TILE_BYTES", 256)
     monkeypatch.setattr(_mapped, "WINDOW_BYTES", 700)
     monkeypatch.setattr(_mapped, "AHEAD_BYTES", 100)
+    monkeypatch.setattr(_mapped, "ALONE_BYTES", 100)  # windows of several stretches, too
     monkeypatch.setattr(_chunks, "PIECE", 3)
     monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 0 if request.param == "own" else 2**40)
     if request.param == "hdf5":
@@ -249,6 +250,20 @@ def test_text_padded_with_blanks_is_read_without_them(gctx):
         )
         column[...] = np.array([b"A375", b"MCF7"] * 1000)
     assert read_gctx(path).obs["cell_id"].tolist() == ["A375", "MCF7"] * 1000
+
+
+def test_rows_far_apart_are_mapped_few_at_a_time(gctx, monkeypatch):
+    for name, value in {"WINDOW_BYTES": 8000, "ALONE_BYTES": 4000, "AHEAD_BYTES": 100}.items():
+        monkeypatch.setattr(_mapped, name, value)
+    path, values = gctx(shape=(1000, 25))
+    rows = np.arange(0, 1000, 50)
+    with h5py.File(path) as file:
+        found = np.empty((20, 25), values.dtype)
+        tasks = list(_mapped.mapped(file["/0/DATA/0/matrix"]).tasks(rows, None, found))
+        for task in tasks:
+            task()
+    assert len(tasks) >= 20 * 4000 // 8000
+    np.testing.assert_array_equal(found, values[rows])
 
 
 def test_numbers_of_one_plain_chunk_can_be_changed(gctx):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 MIN_CHUNK_BYTES = 2**11  # below it, finding a chunk costs more than HDF5's own inflating
-AHEAD_BYTES = 2**18  # of a column: to read chunk by chunk would let go of Python for each
+BUFFER_BYTES = 2**18  # each read of a small chunk would release the GIL, and others may keep it
 PIECE = 2**17  # values of a column worked on at a time, where they are
 PIECE_BYTES = 2**22  # not more than this
 READABLE = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}
@@ -40,9 +40,9 @@ class Chunks:
     filters: tuple[int, ...]
     n_bytes: int  # of one chunk, unpacked
 
-    def open(self, ahead: int = 0) -> BinaryIO:
-        """The file for :meth:`read`; each thread needs its own, which may read bytes ahead."""
-        return self.path.open("rb", buffering=ahead)
+    def open(self, buffering: int = 0) -> BinaryIO:
+        """The file for :meth:`read`; each thread needs its own."""
+        return self.path.open("rb", buffering=buffering)
 
     def located(self) -> dict[tuple[int, ...], Any]:
         """Where the file holds each chunk, for :meth:`read`: one walk instead of many searches."""
@@ -178,7 +178,7 @@ def _blocks(source: h5py.Dataset | Array) -> Iterator[_Blocks]:
         yield _Blocks(height, dtype, lambda start: source[start : start + height])
         return
     located = chunks.located()
-    with chunks.open(AHEAD_BYTES) as file:
+    with chunks.open(BUFFER_BYTES) as file:
 
         def read(start: int) -> Array:
             return chunks.read(file, (start,), located.get((start,)))
