@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from sigilla.errors import DataError
 from sigilla.io import _chunks, _cmappy, _ids, _mapped, _matrix, disk_matrix, read_gctx
+from sigilla.io._tasks import workers
 
 from .conftest import FILTERS, Layout, write_layout
 
@@ -62,7 +63,7 @@ def reading(request, monkeypatch):
     """Both ways to the bytes, in tiles so small that tiny files are cut into many."""
     for module in (_matrix, _mapped):
         monkeypatch.setattr(module, "TILE_BYTES", 256)
-    monkeypatch.setattr(_mapped, "WINDOW_BYTES", 700)
+    monkeypatch.setattr(_mapped, "WINDOWS_BYTES", 700 * workers())
     monkeypatch.setattr(_mapped, "AHEAD_BYTES", 100)
     monkeypatch.setattr(_mapped, "ALONE_BYTES", 100)  # windows of several stretches, too
     monkeypatch.setattr(_chunks, "PIECE", 3)
@@ -253,7 +254,8 @@ def test_text_padded_with_blanks_is_read_without_them(gctx):
 
 
 def test_rows_far_apart_are_mapped_few_at_a_time(gctx, monkeypatch):
-    for name, value in {"WINDOW_BYTES": 8000, "ALONE_BYTES": 4000, "AHEAD_BYTES": 100}.items():
+    sizes = {"WINDOWS_BYTES": 8000 * workers(), "ALONE_BYTES": 4000, "AHEAD_BYTES": 100}
+    for name, value in sizes.items():
         monkeypatch.setattr(_mapped, name, value)
     path, values = gctx(shape=(1000, 25))
     rows = np.arange(0, 1000, 50)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import numpy as np
 from h5py import h5d, h5f, h5fd, h5i, h5t, h5z
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     import h5py
     from numpy.typing import NDArray
@@ -37,7 +36,7 @@ class Chunks:
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    filters: tuple[int, ...]
+    filters: tuple[tuple[int, int], ...]  # the last applied first: its bit in masks, its code
     n_bytes: int  # of one chunk, unpacked
 
     def open(self, buffering: int = 0) -> BinaryIO:
@@ -60,8 +59,8 @@ class Chunks:
         raw: Any = file.read(info.size)
         if len(raw) < info.size:
             raise OSError(f"the file ends inside the chunk at {start}")
-        for at, code in reversed(list(enumerate(self.filters))):
-            if info.filter_mask >> at & 1:  # this chunk was stored without that filter
+        for bit, code in self.filters:
+            if info.filter_mask & bit:  # this chunk was stored without that filter
                 continue
             if code == h5z.FILTER_DEFLATE:
                 raw = self._inflate(raw, start)
@@ -91,9 +90,10 @@ def chunks_of(dataset: h5py.Dataset, kinds: str = "iuf") -> Chunks | None:
     if dtype.kind == "S" and dataset.id.get_type().get_strpad() != h5t.STR_NULLPAD:
         return None  # HDF5 turns other paddings, such as MATLAB's spaces, into numpy's zeros
     shape = properties.get_chunk()
-    filters = tuple(properties.get_filter(i)[0] for i in range(properties.get_nfilters()))
+    last = properties.get_nfilters() - 1
+    filters = tuple((1 << i, properties.get_filter(i)[0]) for i in range(last, -1, -1))
     n_bytes = math.prod(shape) * dtype.itemsize
-    if n_bytes < MIN_CHUNK_BYTES or not set(filters) <= READABLE:
+    if n_bytes < MIN_CHUNK_BYTES or not {code for _, code in filters} <= READABLE:
         return None
     return Chunks(dataset, Path(os.fsdecode(h5f.get_name(file))), shape, dtype, filters, n_bytes)
 
@@ -108,18 +108,24 @@ def read_column(source: h5py.Dataset | Array) -> Array:
 
 def read_at(source: h5py.Dataset | Array, at: NDArray[np.intp]) -> Array:
     """The values of a one-dimensional dataset at these positions, in their order."""
-    out = np.empty(len(at), plain(source))
-    order = np.argsort(at, kind="stable")
-    ordered = at[order]
+    order = None
+    if np.any(np.diff(at) < 0):
+        order = np.argsort(at, kind="stable")
+        at = at[order]
+    found = np.empty(len(at), plain(source))
     with _blocks(source) as blocks:
-        pieces = ordered // blocks.step
-        cuts = np.flatnonzero(np.diff(pieces, prepend=-1)).tolist()
-        for a, b in itertools.pairwise([*cuts, len(at)]):
-            begin = int(pieces[a]) * blocks.step
-            wanted = ordered[a:b]
-            starts = np.unique(wanted // blocks.height) * blocks.height
-            values = blocks.piece(begin, blocks.step, starts.tolist())
-            out[order[a:b]] = values[wanted - begin]
+        for piece in slices(len(source), blocks.step):
+            a, b = np.searchsorted(at, (piece.start, piece.stop))
+            if a == b:
+                continue
+            edges = np.arange(piece.start, piece.stop + blocks.height, blocks.height)
+            wanted = np.diff(np.searchsorted(at, edges)) > 0
+            values = blocks.piece(piece, edges[:-1][wanted].tolist())
+            np.take(values, at[a:b] - piece.start, out=found[a:b], mode="clip")  # no copy of out
+    if order is None:
+        return found
+    out = np.empty_like(found)
+    out[order] = found
     return out
 
 
@@ -130,8 +136,12 @@ def read_pieces(source: h5py.Dataset | Array) -> Iterator[tuple[slice, Array]]:
     """
     with _blocks(source) as blocks:
         for piece in slices(len(source), blocks.step):
-            starts = range(piece.start, piece.stop, blocks.height)
-            yield piece, blocks.piece(piece.start, piece.stop - piece.start, starts)
+            yield piece, blocks.piece(piece, range(piece.start, piece.stop, blocks.height))
+
+
+def is_one_piece(source: h5py.Dataset) -> bool:
+    """Whether a one-dimensional dataset is worked on in one piece, and may be kept as well."""
+    return len(source) <= PIECE and source.nbytes <= PIECE_BYTES
 
 
 def slices(count: int, step: int = PIECE) -> Iterator[slice]:
@@ -158,13 +168,14 @@ class _Blocks:
         most = min(PIECE, PIECE_BYTES // self.dtype.itemsize)
         return self.height * max(1, most // self.height)
 
-    def piece(self, begin: int, size: int, starts: Sequence[int]) -> Array:
-        """``size`` values from ``begin`` on; those of other blocks than at ``starts`` are noise."""
+    def piece(self, at: slice, starts: Iterable[int]) -> Array:
+        """The values there; those of other blocks than the ones at ``starts`` are noise."""
+        size = at.stop - at.start
         if size <= self.height:
-            return self.read(begin)[:size]
+            return self.read(at.start)[:size]
         values = np.empty(size, self.dtype)
         for start in starts:
-            part = values[start - begin :][: self.height]
+            part = values[start - at.start :][: self.height]
             part[...] = self.read(start)[: len(part)]
         return values
 

@@ -212,7 +212,7 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
             f"{listed(file)} at the top.{hint}"
         )
     matrix = node(file, MATRIX)
-    rid, cid = (Ids(node(file, f"{axis}/id")) for axis in (ROW, COL))
+    rid, cid = (Ids.of(node(file, f"{axis}/id")) for axis in (ROW, COL))
     if matrix.shape != (len(cid), len(rid)) or matrix.dtype.kind not in "iufb":
         raise FileError(
             f"path={str(path)!r} is not a valid GCTX file: its matrix is {matrix.shape} of "

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sigilla.errors import DataError, listed
 from sigilla.io._bytes import hashes
-from sigilla.io._chunks import read_at, read_pieces, slices
+from sigilla.io._chunks import is_one_piece, read_at, read_column, read_pieces, slices
 from sigilla.io._metadata import decode
 
 if TYPE_CHECKING:
@@ -38,7 +38,13 @@ class Ids:
     """
 
     stored: Array | h5py.Dataset
+    """Of few ids the values, of many the dataset."""
     _found: tuple[Index, list[str]] | None = field(default=None, init=False, repr=False)
+
+    @classmethod
+    def of(cls, dataset: h5py.Dataset) -> Ids:
+        """The ids of a file; few are kept, for they are read up to three times."""
+        return cls(read_column(dataset) if is_one_piece(dataset) else dataset)
 
     def __len__(self) -> int:
         return len(self.stored)

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sigilla.io._tasks import workers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Index = NDArray[np.intp]
 
-WINDOW_BYTES = 8 * 2**20  # of the map in memory for one task
+WINDOWS_BYTES = 32 * 2**20  # of the map in memory, shared by all threads
 AHEAD_BYTES = 2**17  # a gap that is faster read than sought over
 ALONE_BYTES = 2**20  # for a row far from others a huge page of the cache may be mapped, whole
 TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
@@ -86,12 +88,13 @@ class Mapped:
         edges = (0, self.line)  # what is wanted of a row lies between
         if cols is not None:
             edges = int(cols.min()) * item, int(cols.max() + 1) * item
-        cuts: Sequence[int] = range(0, len(out), max(1, WINDOW_BYTES // self.line))
+        window = WINDOWS_BYTES // workers()
+        cuts: Sequence[int] = range(0, len(out), max(1, window // self.line))
         if rows is not None:
             if np.any(np.diff(rows) < 0):
                 order = np.argsort(rows, kind="stable")
                 rows = rows[order]
-            cuts = self._cuts(rows)
+            cuts = self._cuts(rows, window)
         for a, b in itertools.pairwise([*cuts, len(out)]):
             if rows is None:
                 first, stop, local = a, b, None
@@ -101,11 +104,11 @@ class Mapped:
             target = slice(a, b) if order is None else order[a:b]
             yield partial(self._fill, first, stop, local, cols, edges, out, target)
 
-    def _cuts(self, rows: Index) -> Sequence[int]:
+    def _cuts(self, rows: Index, window: int) -> Sequence[int]:
         """Where windows begin: a row holds itself in memory, and the gap that is read with it."""
         apart = np.diff(rows, prepend=rows[0]) * self.line
         held = np.where(apart > self.line + AHEAD_BYTES, self.line + ALONE_BYTES, apart)
-        return [0, *(np.flatnonzero(np.diff(np.cumsum(held) // WINDOW_BYTES)) + 1).tolist()]
+        return [0, *(np.flatnonzero(np.diff(np.cumsum(held) // window)) + 1).tolist()]
 
     def _fill(
         self,
