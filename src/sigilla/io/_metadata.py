@@ -136,7 +136,8 @@ def _factorize(source: Array | h5py.Dataset) -> tuple[NDArray[np.integer[Any]], 
 
 
 def _factorize_bytes(values: Array) -> tuple[Index, Array]:
-    codes, keys = pd.factorize(hashes(values), size_hint=len(values) // 4)
+    # A table that has to grow is filled anew; one too large for the cache is slow to fill.
+    codes, keys = pd.factorize(hashes(values), size_hint=min(len(values), 2**15))
     first = np.empty(len(keys), dtype=np.intp)
     first[codes[::-1]] = np.arange(len(values))[::-1]
     distinct = values[first]
