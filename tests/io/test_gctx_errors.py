@@ -86,7 +86,32 @@ def test_ids_that_do_not_fit_the_matrix_are_refused(gctx):
     with h5py.File(path, "a") as file:
         del file["/0/META/COL/id"]
         file["/0/META/COL/id"] = np.array([b"a", b"b"])
-    with pytest.raises(FileError, match=r"\(7, 5\).*2 column ids and 5 row ids"):
+    with pytest.raises(
+        FileError, match=r"matrix is \(7, 5\).*column ids are \(2,\).*row ids \(5,\)"
+    ):
+        read_gctx(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    {
+        "a group": (None, "has no dataset"),
+        "one id": (b"a", r"row ids \(\) of"),
+        "ids in two columns": (np.zeros((5, 2), "S1"), r"row ids \(5, 2\) of"),
+        "pairs": (np.zeros(5, "i4,S3"), r"row ids \(5,\) of"),
+        "nothing": (h5py.Empty("S3"), "row ids None of"),
+        "a link to nothing": (h5py.SoftLink("/nowhere"), "has no dataset"),
+    }.values(),
+)
+def test_ids_that_are_none_are_refused(gctx, value, said):
+    path, _ = gctx(shape=(7, 5))
+    with h5py.File(path, "r+") as file:
+        del file["/0/META/ROW/id"]
+        if value is None:
+            file.create_group("/0/META/ROW/id")
+        else:
+            file["/0/META/ROW/id"] = value
+    with pytest.raises(FileError, match=said):
         read_gctx(path)
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MATRIX = "/0/DATA/0/matrix"
 ROW = "/0/META/ROW"
 COL = "/0/META/COL"
+ROW_ID, COL_ID = f"{ROW}/id", f"{COL}/id"
 
 _UNIQUE = Lock()  # anndata's settings are the whole process's
 
@@ -204,20 +205,27 @@ def quoted(path: Path) -> str:
 
 
 def _checked(path: Path, file: h5py.File) -> Gctx:
-    missing = [name for name in (MATRIX, f"{ROW}/id", f"{COL}/id") if name not in file]
-    if missing:
+    matrix, cid, rid = (_dataset(file, name) for name in (MATRIX, COL_ID, ROW_ID))
+    if matrix is None or cid is None or rid is None:
+        missing = [name for name in (MATRIX, COL_ID, ROW_ID) if _dataset(file, name) is None]
         hint = " It looks like an .h5ad file: use anndata.read_h5ad." if "obs" in file else ""
         raise FileError(
-            f"path={str(path)!r} is HDF5 but not GCTX: it has no {listed(missing)}, only "
+            f"path={str(path)!r} is HDF5 but not GCTX: it has no dataset {listed(missing)}, only "
             f"{listed(file)} at the top.{hint}"
         )
-    matrix = node(file, MATRIX)
-    rid, cid = (Ids.of(node(file, f"{axis}/id")) for axis in (ROW, COL))
-    if matrix.shape != (len(cid), len(rid)) or matrix.dtype.kind not in "iufb":
+    fit = [cid.shape, rid.shape] == [(size,) for size in matrix.shape or ()]
+    if not fit or matrix.dtype.kind not in "iufb" or "V" in {cid.dtype.kind, rid.dtype.kind}:
         raise FileError(
             f"path={str(path)!r} is not a valid GCTX file: its matrix is {matrix.shape} of "
-            f"{matrix.dtype}, but there are {len(cid)} column ids and {len(rid)} row ids."
+            f"{matrix.dtype}, its column ids are {cid.shape} of {cid.dtype}, and its row ids "
+            f"{rid.shape} of {rid.dtype}."
         )
-    cid.check_unique(path, "column (signature)")
-    rid.check_unique(path, "row (gene)")
-    return Gctx(path, matrix, cid, rid)
+    signatures, genes = Ids.of(cid), Ids.of(rid)
+    signatures.check_unique(path, "column (signature)")
+    genes.check_unique(path, "row (gene)")
+    return Gctx(path, matrix, signatures, genes)
+
+
+def _dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
+    found = node(file, name) if name in file else None
+    return found if isinstance(found, h5py.Dataset) else None
