@@ -130,7 +130,7 @@ def _factorize(source: Array | h5py.Dataset) -> tuple[NDArray[np.integer[Any]], 
     merged, every = _factorize_bytes(np.concatenate([distinct for _, distinct in parts]))
     start = 0
     for piece, distinct in parts:
-        codes[piece] = merged[start : start + len(distinct)][codes[piece]]
+        codes[piece] = merged[start : start + len(distinct)].take(codes[piece])
         start += len(distinct)
     return codes, every
 
@@ -138,9 +138,9 @@ def _factorize(source: Array | h5py.Dataset) -> tuple[NDArray[np.integer[Any]], 
 def _factorize_bytes(values: Array) -> tuple[Index, Array]:
     # A table that has to grow is filled anew; one too large for the cache is slow to fill.
     codes, keys = pd.factorize(hashes(values), size_hint=min(len(values), 2**15))
-    first = np.empty(len(keys), dtype=np.intp)
-    first[codes[::-1]] = np.arange(len(values))[::-1]
-    distinct = values[first]
+    one = np.empty(len(keys), dtype=np.intp)
+    one[codes] = np.arange(len(values))  # the place of any that are the same
+    distinct = values[one]
     if same(values, distinct, codes):
         return codes, distinct
     distinct, codes = np.unique(values, return_inverse=True)  # two values share a hash
