@@ -1,11 +1,12 @@
 """Seconds and memory as data grow: 10^4 to 10^6 signatures, 10^3 to 10^5 cells.
 
     sigilla bench growth [--signatures 10000 100000 1000000] [--cells 1000 10000 100000]
-                         [--only IF-PCA] [--out TABLE] [--quick]
+                         [--only IF-PCA] [--repeats 5] [--out TABLE] [--quick]
 
 Every stage at every size runs in a process of its own: seconds of its work alone, and the process's
-peak memory above what its imports and its input took. The exponent is that of the seconds between
-the two largest sizes: 1 is proportional growth. Writes ``benchmarks/results/growth.md`` if all
+peak memory above what its imports and its input took. Sizes take turns, round by round; a stage
+that takes minutes runs once. The exponent is that of the seconds of a round between the two largest
+sizes: 1 is proportional growth. Writes ``benchmarks/results/growth.md`` if all
 stages ran at these sizes, otherwise what ``--out`` names.
 """
 
@@ -15,6 +16,7 @@ import argparse
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,8 @@ OUT = Path(__file__).parent / "results/growth.md"
 N_LANDMARKS, N_CLASSES, N_GENES = 978, 75, 20_000
 EXPRESSED = 0.1  # share of a cell's genes that are not 0
 SMALL = 500
+LONG = 60  # seconds, of a stage that is not repeated
+SUFFIX = {"signatures": "gctx", "cells": "npz"}
 STAGES = {
     "read GCTX": "signatures",
     "S-VQ-VAE: start and one epoch": "signatures",
@@ -160,58 +164,76 @@ def resident(field: str) -> float:
 # -- the table ---------------------------------------------------------------------------------
 
 
+Runs = dict[int, list[dict[str, float]]]  # by size, one for each round
+
+
 def measure(
-    stages: dict[str, str], sizes: dict[str, list[int]], folder: Path
-) -> dict[str, dict[int, dict[str, float]]]:
-    found: dict[str, dict[int, dict[str, float]]] = {stage: {} for stage in stages}
+    stages: dict[str, str], sizes: dict[str, list[int]], repeats: int, folder: Path
+) -> dict[str, Runs]:
+    found: dict[str, Runs] = {stage: {n: [] for n in sizes[stages[stage]]} for stage in stages}
     for kind, write in (("signatures", write_signatures), ("cells", write_cells)):
         if kind not in stages.values():
             continue
-        path = folder / ("data.gctx" if kind == "signatures" else "data.npz")
-        small = path.with_stem("small")
-        write(small, SMALL)
-        for n in sizes[kind]:
+        paths = {n: folder / f"{n}.{SUFFIX[kind]}" for n in (SMALL, *sizes[kind])}
+        for n, path in paths.items():
             write(path, n)
-            for stage in (s for s, k in stages.items() if k == kind):
-                answer = subprocess.run(
-                    [sys.executable, __file__, "--stage", stage, "--paths", str(small), str(path)],
-                    check=True,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-                found[stage][n] = json.loads(answer.stdout.splitlines()[-1])
-                print(f"{stage:32} {n:>9,}  {found[stage][n]}", flush=True)
+        for stage in (s for s, k in stages.items() if k == kind):
+            for _ in range(repeats):
+                for n, runs in found[stage].items():
+                    runs.append(in_new_process(stage, paths[SMALL], paths[n]))
+                    print(f"{stage:32} {n:>9,}  {runs[-1]}", flush=True)
+                if runs[0]["seconds"] > LONG:  # of the largest size, the last
+                    break
+        for path in paths.values():
             path.unlink()
     return found
 
 
-def exponent(seconds: dict[int, float]) -> float:
-    (small, first), (large, last) = sorted(seconds.items())[-2:]
-    return math.log(last / first) / math.log(large / small)
+def in_new_process(stage: str, small: Path, path: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "--stage", stage, "--paths", str(small), str(path)]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    facts: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+    return facts
 
 
-def table(found: dict[str, dict[int, dict[str, float]]], load: float) -> str:
+def exponents(runs: Runs) -> list[float]:
+    """Of each round, between the two largest sizes."""
+    small, large = sorted(runs)[-2:]
+    return [
+        math.log(last["seconds"] / first["seconds"]) / math.log(large / small)
+        for first, last in zip(runs[small], runs[large], strict=True)
+    ]
+
+
+def spread(values: list[float]) -> str:
+    """Least, median and greatest; of one, itself."""
+    three = (min(values), statistics.median(values), max(values))
+    return " / ".join(f"{v:.2f}" for v in (three if len(values) > 1 else values))
+
+
+def table(found: dict[str, Runs], load: float) -> str:
     lines = [
         "# Growth",
         "",
         (
             f"`sigilla bench growth`: {N_LANDMARKS} landmark genes and {N_CLASSES} classes, or "
-            f"{N_GENES:,} genes of which {EXPRESSED:.0%} are expressed in a cell. Seconds of one "
-            "run; MiB: the process's peak above its imports and the input in memory. Exponent: of "
-            f"the seconds, between the two largest sizes. {os.cpu_count()} cores, load {load:.1f} "
-            "at the start."
+            f"{N_GENES:,} genes of which {EXPRESSED:.0%} are expressed in a cell. Seconds: least / "
+            f"median / greatest of the rounds, in which sizes take turns; a stage of over {LONG} s "
+            "ran once. MiB: the process's peak above its imports and the input in memory. "
+            "Exponent: of a round's seconds, between the two largest sizes. "
+            f"{os.cpu_count()} cores, load {load:.1f} at the start."
         ),
         "",
         "| stage | n | seconds | MiB | file, MiB | exponent |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for stage, by_size in found.items():
-        for n, facts in by_size.items():
+        for n, runs in by_size.items():
             last = n == max(by_size) and len(by_size) > 1
-            grown = exponent({m: f["seconds"] for m, f in by_size.items()}) if last else None
+            mib, size = (max(run[fact] for run in runs) for fact in ("mib", "input"))
             lines.append(
-                f"| {stage} | {n:,} | {facts['seconds']:.2f} | {facts['mib']:,.0f} | "
-                f"{facts['input']:,.0f} | {'' if grown is None else f'{grown:.2f}'} |"
+                f"| {stage} | {n:,} | {spread([run['seconds'] for run in runs])} | {mib:,.0f} | "
+                f"{size:,.0f} | {spread(exponents(by_size)) if last else ''} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -222,6 +244,7 @@ def main() -> None:
     for kind, sizes in whole.items():
         parser.add_argument(f"--{kind}", type=int, nargs="+", default=sizes)
     parser.add_argument("--only", default="", help="run the stages whose name contains this")
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="where the table goes")
     parser.add_argument("--quick", action="store_true", help="two small sizes")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
@@ -232,14 +255,14 @@ def main() -> None:
         return
     sizes = {"signatures": args.signatures, "cells": args.cells}
     if args.quick:
-        sizes = {"signatures": [2_000, 4_000], "cells": [500, 1_000]}
+        sizes = {"signatures": [2_000, 4_000], "cells": [1_000, 2_000]}
     stages = {stage: kind for stage, kind in STAGES.items() if args.only in stage}
     if not stages:
         parser.error(f"--only {args.only!r} is in no stage: {', '.join(STAGES)}")
     out = args.out or (OUT if stages == STAGES and sizes == whole else None)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        print(text := table(measure(stages, sizes, Path(folder)), load))
+        print(text := table(measure(stages, sizes, args.repeats, Path(folder)), load))
     if out:
         out.write_text(text)
 
