@@ -95,7 +95,7 @@ def test_ids_that_do_not_fit_the_matrix_are_refused(gctx):
 @pytest.mark.parametrize(
     ("value", "said"),
     {
-        "a group": (None, "has no dataset"),
+        "a group": (None, "has no dataset '/0/META/ROW/id'.*'/0/META/ROW/id' is a group there"),
         "one id": (b"a", r"row ids \(\) of"),
         "ids in two columns": (np.zeros((5, 2), "S1"), r"row ids \(5, 2\) of"),
         "pairs": (np.zeros(5, "i4,S3"), r"row ids \(5,\) of"),

@@ -153,6 +153,7 @@ def test_labels_that_do_not_fit_are_refused(matrix, labels, error, message):
     [
         ("gene,a\nTP53,high\n", DataError, "'high', which is no number, in row 0 and column 0"),
         ("", FileError, "empty or not text"),
+        ("hello world", FileError, "not a readable table"),
         ("gene,a,b\nTP53,1,2\nMYC,1,2,3,4\n", FileError, "not a readable table"),
     ],
 )

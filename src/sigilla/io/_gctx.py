@@ -194,7 +194,10 @@ def check_is_hdf5(path: Path) -> None:
         raise FileError(f"path={str(path)!r} is a GCT text file; use sigilla.io.read_gct.")
     if not h5py.is_hdf5(path):
         kind = "empty" if not head else "text" if b"\0" not in head else "some other binary format"
-        raise FileError(f"path={str(path)!r} is not a GCTX (HDF5) file: its content is {kind}.")
+        hint = " A matrix of text is read by sigilla.io.read_table." if kind == "text" else ""
+        raise FileError(
+            f"path={str(path)!r} is not a GCTX (HDF5) file: its content is {kind}.{hint}"
+        )
 
 
 def quoted(path: Path) -> str:
@@ -208,10 +211,16 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
     matrix, cid, rid = (_dataset(file, name) for name in (MATRIX, COL_ID, ROW_ID))
     if matrix is None or cid is None or rid is None:
         missing = [name for name in (MATRIX, COL_ID, ROW_ID) if _dataset(file, name) is None]
-        hint = " It looks like an .h5ad file: use anndata.read_h5ad." if "obs" in file else ""
+        others = [name for name in missing if name in file]
+        hint = (
+            "It looks like an .h5ad file: use anndata.read_h5ad."
+            if "obs" in file
+            else f"{listed(others)} is a group there, or a link to nothing."
+            if others
+            else f"At the top it has {listed(file)}."
+        )
         raise FileError(
-            f"path={str(path)!r} is HDF5 but not GCTX: it has no dataset {listed(missing)}, only "
-            f"{listed(file)} at the top.{hint}"
+            f"path={str(path)!r} is HDF5 but not GCTX: it has no dataset {listed(missing)}. {hint}"
         )
     fit = [cid.shape, rid.shape] == [(size,) for size in matrix.shape or ()]
     if not fit or matrix.dtype.kind not in "iufb" or "V" in {cid.dtype.kind, rid.dtype.kind}:

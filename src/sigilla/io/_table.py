@@ -76,7 +76,14 @@ def read_table(
         raise FileError(f"path={str(path)!r} does not exist or is not a file.")
     try:
         values, left, top = _parse(path, _recognise(path))
-    except (OSError, EOFError, zlib.error, pd.errors.ParserError, UnicodeDecodeError) as error:
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+        UnicodeDecodeError,
+    ) as error:
         raise FileError(f"path={str(path)!r} is not a readable table: {error}") from error
     gene_names, sample_names = (left, top) if genes == "rows" else (top, left)
     x = np.ascontiguousarray(values.T if genes == "rows" else values)

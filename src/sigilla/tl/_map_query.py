@@ -173,12 +173,16 @@ def _match(
         wanted = set(model.var_names)
         share = {c: len(wanted & set(v)) / len(wanted) for c, v in columns.items()}
         better = max(share, key=lambda c: share[c], default=None)
-        hint = (
-            f"var[{better!r}] has {share[better]:.0%}: pass gene_key={better!r}"
-            if better is not None and share[better] > overlap
-            else f"the model's genes are named like {listed(model.var_names, 3)}, "
-            f"the query's like {listed(names, 3)}"
-        )
+        if better is not None and share[better] > overlap:
+            hint = f"var[{better!r}] has {share[better]:.0%}: pass gene_key={better!r}"
+        elif overlap:
+            lacking = [name for name in model.var_names if name not in position]
+            hint = f"it lacks {listed(lacking)}"
+        else:
+            hint = (
+                f"the model's genes are named like {listed(model.var_names, 3)}, the query's like "
+                f"{listed(names, 3)}: add a column of such names to var and pass it as gene_key"
+            )
         raise DataError(
             f"the query has {overlap:.0%} of the model's {len(found)} genes, below "
             f"min_overlap={min_overlap:.0%}; {hint}"
