@@ -109,6 +109,9 @@ def map_(
 ) -> None:
     """Annotate signatures with a code book: the published one or your own.
 
+    Each takes the class of its nearest code, be it ever so far; sg.tl.mark_unknown marks those that
+    look like no class. Genes of the published code book are Entrez ids.
+
     [bold]Examples[/bold]
 
     sigilla map plate.gctx --out annotated.h5ad
@@ -134,7 +137,10 @@ def map_(
         )
     write(adata, out)
     if key in adata.obs:
-        for name, n in adata.obs[key].value_counts().head(10).items():
+        counts = adata.obs[key].value_counts()
+        counts = counts[counts > 0]
+        say(f"nearest codes of {adata.n_obs:,} signatures: {len(counts)} classes, most frequent:")
+        for name, n in counts.head(10).items():
             typer.echo(f"{n:8,}  {name}")
     say(f"wrote {out}")
 
