@@ -4,10 +4,10 @@
                          [--only IF-PCA] [--repeats 5] [--out TABLE] [--quick]
 
 Every stage at every size runs in a process of its own: seconds of its work alone, and the process's
-peak memory above what its imports and its input took. Sizes take turns, round by round; a stage
-that takes minutes runs once. The exponent is that of the seconds of a round between the two largest
-sizes: 1 is proportional growth. Writes ``benchmarks/results/growth.md`` if all
-stages ran at these sizes, otherwise what ``--out`` names.
+peak memory above what its imports and its input took. Sizes take turns, round by round; a stage of
+more than a minute runs once. The exponent is that of the seconds of a round between the two largest
+sizes: 1 is proportional growth. Writes ``benchmarks/results/growth.md`` if all stages ran at these
+sizes, otherwise what ``--out`` names.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def measure(
                 for n, runs in found[stage].items():
                     runs.append(in_new_process(stage, paths[SMALL], paths[n]))
                     print(f"{stage:32} {n:>9,}  {runs[-1]}", flush=True)
-                if runs[0]["seconds"] > LONG:  # of the largest size, the last
+                if max(runs[-1]["seconds"] for runs in found[stage].values()) > LONG:
                     break
         for path in paths.values():
             path.unlink()

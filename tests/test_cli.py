@@ -139,8 +139,10 @@ def test_map_annotates_with_a_fitted_file(folder, fitted, small, capsys):
     mapped = anndata.read_h5ad("mapped.h5ad")
     expected = sg.tl.map_query(small, anndata.read_h5ad(fitted), copy=True)
     assert mapped.obs["svqvae"].astype(str).tolist() == expected.obs["svqvae"].astype(str).tolist()
-    counted = capsys.readouterr().out.split()
+    told = capsys.readouterr()
+    counted = told.out.split()
     assert sum(int(word) for word in counted[::2]) == small.n_obs
+    assert f"nearest codes of {small.n_obs} signatures: {len(counted) // 2} classes" in told.err
 
 
 def test_map_annotates_with_a_saved_model(folder, fitted):

@@ -55,6 +55,12 @@ def test_missing_genes_count_as_typical_and_are_reported(reference, caplog):
     )
 
 
+def test_genes_that_a_query_lacks_are_named(reference):
+    query = signatures()[:, 4:].copy()
+    with pytest.raises(ValueError, match=r"60% of the model's 10 genes.*it lacks 'g0', 'g1', 'g2'"):
+        sg.tl.map_query(query, reference, key="vqvae")
+
+
 def test_too_few_genes_are_refused_with_the_column_that_would_match(reference):
     query = signatures()
     query.var["id"] = query.var_names
@@ -62,7 +68,7 @@ def test_too_few_genes_are_refused_with_the_column_that_would_match(reference):
     with pytest.raises(ValueError, match=r"0% of the model's 10 genes.*pass gene_key='id'"):
         sg.tl.map_query(query, reference, key="vqvae")
     del query.var["id"]
-    with pytest.raises(ValueError, match=r"named like 'g0'.*the query's like 'probe0'"):
+    with pytest.raises(ValueError, match=r"named like 'g0'.*the query's like 'probe0'.*gene_key"):
         sg.tl.map_query(query, reference, key="vqvae")
     with pytest.raises(KeyError, match="gene_key='id' not found"):
         sg.tl.map_query(query, reference, key="vqvae", gene_key="id")

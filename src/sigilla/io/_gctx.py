@@ -211,14 +211,12 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
     matrix, cid, rid = (_dataset(file, name) for name in (MATRIX, COL_ID, ROW_ID))
     if matrix is None or cid is None or rid is None:
         missing = [name for name in (MATRIX, COL_ID, ROW_ID) if _dataset(file, name) is None]
-        others = [name for name in missing if name in file]
-        hint = (
-            "It looks like an .h5ad file: use anndata.read_h5ad."
-            if "obs" in file
-            else f"{listed(others)} is a group there, or a link to nothing."
-            if others
-            else f"At the top it has {listed(file)}."
-        )
+        if "obs" in file:
+            hint = "It looks like an .h5ad file: use anndata.read_h5ad."
+        elif others := [name for name in missing if name in file]:
+            hint = f"{listed(others)} is a group there, or a link to nothing."
+        else:
+            hint = f"At the top it has {listed(file)}."
         raise FileError(
             f"path={str(path)!r} is HDF5 but not GCTX: it has no dataset {listed(missing)}. {hint}"
         )

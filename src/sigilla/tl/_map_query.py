@@ -176,8 +176,7 @@ def _match(
         if better is not None and share[better] > overlap:
             hint = f"var[{better!r}] has {share[better]:.0%}: pass gene_key={better!r}"
         elif overlap:
-            lacking = [name for name in model.var_names if name not in position]
-            hint = f"it lacks {listed(lacking)}"
+            hint = f"it lacks {listed(np.array(model.var_names)[found < 0])}"
         else:
             hint = (
                 f"the model's genes are named like {listed(model.var_names, 3)}, the query's like "
