@@ -156,8 +156,7 @@ def _match(
     """The model's genes and, for each, its column in the query or -1."""
     if gene_key is not None and gene_key not in query.var:
         raise KeyError(unknown_name("gene_key", gene_key, query.var.columns))
-    columns = {c: query.var[c].astype(str).to_numpy() for c in query.var.columns}
-    names = query.var_names.to_numpy() if gene_key is None else columns[gene_key]
+    names = (query.var_names if gene_key is None else query.var[gene_key].astype(str)).to_numpy()
     position = {name: i for i, name in reversed(list(enumerate(names)))}
     twice = {n for n in pd.Index(names)[pd.Index(names).duplicated()] if n in set(model.var_names)}
     if twice:
@@ -171,7 +170,7 @@ def _match(
     overlap = float((found >= 0).mean())
     if overlap < min_overlap:
         wanted = set(model.var_names)
-        share = {c: len(wanted & set(v)) / len(wanted) for c, v in columns.items()}
+        share = {c: len(wanted & set(v.astype(str))) / len(wanted) for c, v in query.var.items()}
         better = max(share, key=lambda c: share[c], default=None)
         if better is not None and share[better] > overlap:
             hint = f"var[{better!r}] has {share[better]:.0%}: pass gene_key={better!r}"
