@@ -62,15 +62,27 @@ class _Pulled(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        z, codes, *pulls = ctx.saved_tensors
-        for_codes, for_z = torch.zeros_like(codes), None
-        for i, pull in enumerate(_of_four(pulls)):
-            apart = F.embedding(pull.chosen, codes).sub_(z)
-            weighted = apart * (grads[2 * i] * pull.of_codes)[:, None]
-            for_codes.index_add_(0, pull.chosen, weighted, alpha=2)
-            of_z = (-2 * grads[2 * i + 1] * pull.of_z)[:, None]
-            for_z = apart.mul_(of_z) if for_z is None else for_z.addcmul_(apart, of_z)
-        return for_z, for_codes, *[None] * len(pulls)
+        z, codes, *flat = ctx.saved_tensors
+        z, pulls = z.to(codes.dtype), _of_four(flat)
+        chosen = torch.stack([pull.chosen for pull in pulls])
+        of_codes = torch.stack([2 * g * p.of_codes for g, p in zip(grads[::2], pulls, strict=True)])
+        of_z = torch.stack([2 * g * p.of_z for g, p in zip(grads[1::2], pulls, strict=True)])
+        # Weighted differences add up to a difference of weighted sums, and those are one pass.
+        own = of_z.sum(0)[:, None]
+        for_z = _weighted_sums(codes, chosen.T, -of_z.T).addcmul_(z, own)
+        by_code, order = chosen.flatten().sort()
+        first = torch.searchsorted(by_code, torch.arange(len(codes), device=z.device))
+        weights = of_codes.flatten()
+        own = torch.zeros_like(codes[:, :1]).index_add_(0, chosen.flatten(), weights[:, None])
+        for_codes = _weighted_sums(z, order % len(z), -weights[order], first).addcmul_(codes, own)
+        return for_z, for_codes, *[None] * len(flat)
+
+
+def _weighted_sums(
+    rows: Tensor, chosen: Tensor, weights: Tensor, first: Tensor | None = None
+) -> Tensor:
+    """One sum of rows for each row of ``chosen``, or for each stretch that begins at ``first``."""
+    return F.embedding_bag(chosen, rows, first, mode="sum", per_sample_weights=weights)
 
 
 def _of_four(flat: Sequence[Tensor]) -> list[Pull]:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Tanh(nn.Tanh):
-    """Always in 32 bits: half precision makes it slower on a CPU, and coarse where it is flat."""
+    """Always in 32 bits, for what is looked at: half precision is coarse where tanh is flat."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.float())
 
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "tanh": Tanh,
+    "tanh": nn.Tanh,
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
