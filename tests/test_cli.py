@@ -220,15 +220,15 @@ MISTAKES = {
     "an unknown method": (["fit", "svqvea", "in.h5ad", "--out", "out.h5ad"], "mean 'svqvae'"),
     "an unknown label": (
         ["fit", "svqvae", "in.h5ad", "--label", "plc", "--out", "out.h5ad"],
-        "mean 'pcl'",
+        "--label 'plc' .*mean 'pcl'",
     ),
     "an option out of bounds": (
         ["fit", "vae", "in.h5ad", "--out", "out.h5ad", "--n-latent", "0"],
-        "n_latent=0 must be >= 1",
+        "--n-latent 0 must be >= 1",
     ),
     "tables of another file": (
         ["fit", "vae", "in.h5ad", "--sig-info", "text.gctx", "--out", "out.h5ad"],
-        "'sig_info' goes with a .gctx",
+        "--sig-info goes with a .gctx",
     ),
     "an unknown data set": (["datasets", "fetch", "leukaemia"], "mean 'leukemia'"),
     "a reference of other genes": (

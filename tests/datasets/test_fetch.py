@@ -182,9 +182,22 @@ def test_offline_the_message_says_what_where_from_and_how_to_place_it(data, monk
     assert sg.datasets.fetch("toy") == {"a.bin": target}
 
 
+def test_offline_the_message_is_short_and_names_all_files_that_are_needed(data, monkeypatch):
+    url = "http://127.0.0.1:9"
+    others = [replace(data, name=name, mirror=f"place/{name}") for name in ("a.bin", "b.bin")]
+    serve(monkeypatch, *(replace(file, url=f"{url}/{file.name}") for file in others))
+    with pytest.raises(FileError) as caught:
+        sg.datasets.fetch("toy")
+    message = str(caught.value)
+    assert f"tried {url}/a.bin: no connection\n" in message
+    for name in ("a.bin", "b.bin"):
+        assert f"{url}/{name} to {Path(settings.cache_dir) / 'toy' / name}\n" in message
+        assert f"place/{name}" in message
+
+
 def test_a_file_without_an_address_names_the_homepage(data, monkeypatch):
     serve(monkeypatch, replace(data, url=None))
-    with pytest.raises(FileError, match=r"no address.*\n.*https://h\.example"):
+    with pytest.raises(FileError, match=r"no address.*\n.*\n  https://h\.example to "):
         sg.datasets.fetch("toy")
 
 

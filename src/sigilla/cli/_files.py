@@ -76,8 +76,8 @@ def read(path: Path, **options: Path | list[str] | str | None) -> AnnData:
         about = _ABOUT.get(name, (_GCTX,))
         if kind not in about:
             raise DataError(
-                f"{name!r} goes with {' or '.join(about)}; {path.name} is {kind}, which says "
-                "itself what it holds"
+                f"--{name.replace('_', '-')} goes with {' or '.join(about)}; {path.name} is "
+                f"{kind}, which says itself what it holds"
             )
     reader = _io("read_lincs") if given and kind == _GCTX else READERS[kind]
     with step(f"read {path}"):

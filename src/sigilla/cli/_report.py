@@ -29,9 +29,11 @@ def report(
         typer.Option("--out", "-o", help="Folder to write to; a job file may name it."),
     ] = None,
     key: Annotated[str, typer.Option(help="Name of the result.")] = "svqvae",
-    label: Annotated[
+    label_key: Annotated[
         str | None,
-        typer.Option(help="Column of obs with the classes, for files that are not fitted yet."),
+        typer.Option(
+            "--label", help="Column of obs with the classes, for files that are not fitted yet."
+        ),
     ] = None,
     space: Annotated[
         Literal["genes", "latent"] | None,
@@ -96,7 +98,7 @@ def report(
             inputs,
             out,
             key=key,
-            label_key=label,
+            label_key=label_key,
             space=space,
             per=per,
             title=title,

@@ -95,7 +95,7 @@ def fetch_file(manifest: Manifest, file: DataFile, progress: bool | None = None)
         try:
             return _download(url, target, file, progress)
         except OSError as error:
-            attempts.append(f"{url}: {error}")
+            attempts.append(f"{url}: {_cause(error)}")
     raise FileError(_how_to_place(manifest, file, target, attempts))
 
 
@@ -265,13 +265,24 @@ def _check_room(file: DataFile, target: Path) -> None:
         )
 
 
+def _cause(error: OSError) -> str:
+    """What went wrong; where there is no network, libraries say so in seven hundred characters."""
+    from requests import ConnectionError as NoConnection
+
+    return "no connection" if type(error) is NoConnection else str(error)
+
+
 def _how_to_place(manifest: Manifest, file: DataFile, target: Path, attempts: Sequence[str]) -> str:
     tried = "".join(f"\n  tried {attempt}" for attempt in attempts) or (
         "\n  no address of the file itself is known"
     )
-    source = file.url or manifest.homepage
+    # Whoever brings one by hand is to hear of the others now.
+    others = [f for f in wanted(manifest) if f.name != file.name and locate(manifest, f) is None]
+    places = [(file, target), *((other, cached(manifest, other)) for other in others)]
+    bring = "".join(f"\n  {f.url or manifest.homepage} to {place}" for f, place in places)
+    names = ", ".join(f.mirror for f, _ in places)
     return (
         f"{file.name} of data set {manifest.name!r} is not at hand and could not be fetched.{tried}"
-        f"\nBring it by hand from {source} to {target}, or set sg.settings.mirror "
-        f"(SIGILLA_MIRROR) to a folder that has it as {file.mirror}."
+        f"\nBring by hand:{bring}\nor set sg.settings.mirror (SIGILLA_MIRROR) to a folder that "
+        f"has {names}."
     )

@@ -59,6 +59,11 @@ def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
                 f"{group.file.filename!r}: metadata column {name!r} has shape {column.shape}, but "
                 f"there are {len(ids)} ids."
             )
+        if column.dtype.kind not in "iufbSO" or h5py.check_ref_dtype(column.dtype):
+            raise FileError(
+                f"{group.file.filename!r}: metadata column {name!r} holds {_kind(column)}, neither "
+                "numbers nor text; write the file again without it."
+            )
         found[name] = tidy(column, at=at)
 
     def frame() -> pd.DataFrame:
@@ -66,6 +71,10 @@ def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
         return pd.DataFrame(columns, index=found[None], copy=False)
 
     return Pending([name_rows, *(partial(read, name) for name in names)], frame)
+
+
+def _kind(column: h5py.Dataset) -> str:
+    return "references" if h5py.check_ref_dtype(column.dtype) else str(column.dtype)
 
 
 def given(frame: pd.DataFrame, at: Index | None) -> Pending:

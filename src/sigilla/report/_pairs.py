@@ -131,7 +131,7 @@ def sentences(found: Pairs) -> list[str]:
 
 
 def _explained(found: Pairs, said: list[str]) -> list[str]:
-    """The same, with the terms that a reader may not know explained after the first sentence."""
+    """The same, with the terms that a reader may not know explained where the first one stands."""
     meanings = {
         "without noise": (
             f"Without noise: what r would be if each class had any number of {found.unit}s."
@@ -139,19 +139,22 @@ def _explained(found: Pairs, said: list[str]) -> list[str]:
         "perturbagen": "A perturbagen is what cells were treated with, such as a compound.",
     }
     needed = [meaning for term, meaning in meanings.items() if any(term in one for one in said)]
-    return [said[0], *([" ".join(needed)] if needed else []), *said[1:]]
+    if not needed:
+        return said
+    after = 1 + next(i for i, one in enumerate(said) if any(term in one for term in meanings))
+    return [*said[:after], " ".join(needed), *said[after:]]
 
 
 def _significant(found: Pairs, significant: pd.DataFrame, n_tested: int) -> list[str]:
     n = len(significant)
     shown = [_pair(found, row) for row in significant.head(_NAMED).to_dict("records")]
-    which = "" if n <= _NAMED else "the most certain are "
+    which = "The most certain are" if n > _NAMED else "It is" if n == 1 else "They are"
     return [
         (
             f"{n:,} of {count(n_tested, 'pair')} of classes that could be tested "
-            f"{_is(n)} significantly correlated at a false discovery rate of "
-            f"{percent(FDR)}: {which}{'; '.join(shown)}."
+            f"{_is(n)} significantly correlated, at a false discovery rate of {percent(FDR)}."
         ),
+        f"{which} {'; '.join(shown)}.",
         (
             f"Significant means: other {found.unit}s of the same classes should be alike"
             f"{_opposed(significant)} too. About one in twenty such pairs may be a false alarm."
