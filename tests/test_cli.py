@@ -156,7 +156,7 @@ def test_map_takes_the_published_code_book_by_default(tmp_path, mirror, monkeypa
     mirror("pretrained/S_VQ_VAE_encode.pth")
     monkeypatch.chdir(tmp_path)
     run("map", plate, "--out", "mapped.h5ad", ends_with=1)  # its ids are of probes
-    assert "gene_key='pr_gene_id'" in capsys.readouterr().err
+    assert "pass --gene-key 'pr_gene_id'" in capsys.readouterr().err
     run("map", plate, "--gene-key", "pr_gene_id", "--out", "mapped.h5ad")
     assert anndata.read_h5ad("mapped.h5ad").obsm["svqvae_distances"].shape == (377, 75)
     assert "INHIBITOR" in capsys.readouterr().out
@@ -196,7 +196,7 @@ def test_demo_ends_by_naming_the_report(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         sg.datasets,
         "simulate_lincs_release",
-        lambda out: simulate(out, n_classes=4, class_sizes=[25] * 4),
+        lambda out, **_: simulate(out, n_classes=4, class_sizes=[25] * 4),
     )
     run("demo", "--out", tmp_path / "demo")
     page = capsys.readouterr().out.splitlines()[-1].removeprefix("Report: ")

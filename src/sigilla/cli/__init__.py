@@ -71,10 +71,15 @@ def demo(
     import sigilla as sg
 
     with step("simulate a LINCS-like release"):
-        release = sg.datasets.simulate_lincs_release(folder(out) / "release")
+        # So many of each class that all have the two compounds or more that a test needs.
+        sizes = list(range(250, 90, -10))
+        release = sg.datasets.simulate_lincs_release(
+            folder(out) / "release", n_classes=len(sizes), class_sizes=sizes
+        )
     with step("read it"):
         adata = sg.io.read_lincs(**asdict(release))
     say(f"  {adata.n_obs:,} signatures x {adata.n_vars:,} genes")
+    say("  classes of one family, such as F01a and F01b, were made alike")
     with step("fit S-VQ-VAE"):
         sg.tl.svqvae(adata)
     with step("write the report"):
