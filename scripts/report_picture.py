@@ -32,7 +32,7 @@ WIDTH, GAP = 1100, 16
 # Parts of the page, from the top of one element to the bottom of another.
 PARTS = (
     ("h1", "h1"),
-    ("#summary", ".said li:nth-child(5)"),
+    ("#summary", ".said li:nth-child(6)"),
     ("figure.heatmap img", "figure.heatmap img"),
     ("[data-tools=all-pairs]", "#all-pairs tbody tr:nth-child(5)"),
 )
