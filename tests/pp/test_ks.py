@@ -80,7 +80,6 @@ def test_blocks_and_threads_do_not_change_the_scores(n_jobs, monkeypatch):
     monkeypatch.setattr(_ks, "_BLOCK", 60)
     np.testing.assert_array_equal(ks_scores(X, n_jobs=n_jobs), whole)
     monkeypatch.setattr(_ks, "_MANY", 0)
-    monkeypatch.setattr(_ks, "_LONG", 0)  # or one thread would score such short genes
     for form in (sparse.csr_matrix, sparse.csc_matrix, np.asarray):
         np.testing.assert_allclose(ks_scores(form(X), n_jobs=n_jobs), whole, rtol=1e-12)
 

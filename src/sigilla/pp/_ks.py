@@ -27,23 +27,21 @@ from scipy.special import ndtr
 from sigilla.errors import DataError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Genes = slice | NDArray[np.intp]
 
 # Values per block: two megabytes of float64, so that a block stays in a core's cache.
 _BLOCK = 2**18
 # Fewer genes than this per block would use only a part of each cache line of a row-major matrix.
 _MIN_GENES = 16
-# From this many samples on, a Python step per gene costs less than what it saves.
+# From this many samples on, the normal distribution is not taken at every value.
 _MANY = 2048
-# Of the sorted values of such a gene, the distribution is first taken at each of these.
+# Of the sorted values of such a gene, it is first taken at each of these.
 _STRIDE = 64
-# With fewer stored values a gene, one thread scores them all: two wait for each other's turn at
-# Python. Measured at 3,000 and 31,000, where one is faster; where sorting outweighs it is a guess.
-_LONG = 100_000
 # Stored values per piece of a sparse matrix, so that they can be counted in 32 bits.
 _PIECE = 2**30
 
@@ -81,21 +79,21 @@ def ks_scores(
     """
     n, p = X.shape
     threads = workers(n_jobs)
-    score: Callable[[slice], Floats]
+    score: Callable[[Genes], Floats]
+    blocks = _slices(p, max(_MIN_GENES, _BLOCK // n))
     if not sparse.issparse(X):
-        X = np.asarray(X)
-        score = partial(_score_dense, X)
+        score = partial(_score_dense, np.asarray(X))
     elif n < _MANY:
-        X = X.tocsc()
-        score = partial(_score_densified, X)
+        score = partial(_score_densified, X.tocsc())
     else:
-        score = partial(_score_pieces, _values_by_gene(X, threads), np.arange(1, n + 1) / n)
-        threads = threads if X.nnz > _LONG * p else 1
+        pieces = _values_by_gene(X, threads)
+        counts = np.sum([np.diff(piece.starts) for piece in pieces], axis=0)
+        blocks, score = _of_like_counts(counts), partial(_score_pieces, pieces, counts, n)
 
-    width = max(_MIN_GENES, _BLOCK // n)
+    scores = np.empty(p)
     with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(score, _slices(p, width)))
-    scores = np.concatenate(parts) if parts else np.empty(0)
+        for genes, found in zip(blocks, pool.map(score, blocks), strict=True):
+            scores[genes] = found
     bad = np.flatnonzero(np.isinf(scores))
     if bad.size:
         msg = (
@@ -131,16 +129,13 @@ def score_rows(rows: NDArray[np.number]) -> Floats:
     return scores
 
 
-def _score_dense(X: NDArray[np.number], genes: slice) -> Floats:
+def _score_dense(X: NDArray[np.number], genes: Genes) -> Floats:
     rows = np.array(X[:, genes].T, order="C")
     n = rows.shape[1]
-    if n < _MANY:
-        return score_rows(rows)
-    ranks = np.arange(1, n + 1) / n
-    return np.array([_score_nonzeros(row, ranks) for row in rows])
+    return score_rows(rows) if n < _MANY else _score_long(rows, np.full(len(rows), n), n)
 
 
-def _score_densified(X: sparse.csc_matrix, genes: slice) -> Floats:
+def _score_densified(X: sparse.csc_matrix, genes: Genes) -> Floats:
     return score_rows(np.ascontiguousarray(X[:, genes].toarray().T))
 
 
@@ -192,68 +187,80 @@ def _gather(values: NDArray[np.number], genes: NDArray[np.integer], p: int) -> _
     return _Piece(by_gene.view(values.dtype), starts)
 
 
-def _score_pieces(pieces: list[_Piece], ranks: Floats, genes: slice) -> Floats:
-    return np.array(
-        [
-            _score_nonzeros(
-                np.concatenate([p.values[p.starts[j] : p.starts[j + 1]] for p in pieces]), ranks
-            )
-            for j in range(genes.start, genes.stop)
-        ]
-    )
+def _score_pieces(
+    pieces: list[_Piece], counts: NDArray[np.integer], n: int, genes: NDArray[np.intp]
+) -> Floats:
+    kind = np.promote_types(pieces[0].values.dtype, np.float32)
+    rows = np.full((len(genes), max(1, counts[genes].max())), np.inf, kind)
+    for row, j in zip(rows, genes.tolist(), strict=True):
+        parts = [piece.values[piece.starts[j] : piece.starts[j + 1]] for piece in pieces]
+        np.concatenate(parts, out=row[: counts[j]])
+    return _score_long(rows, counts[genes], n)
 
 
-def _score_nonzeros(values: NDArray[np.number], ranks: Floats) -> float:
-    """Score one gene from its stored values, which are sorted in place; the rest are zero.
+def _score_long(rows: NDArray[np.number], counts: NDArray[np.integer], n: int) -> Floats:
+    """Score genes of many samples from their stored values; what lacks of ``n`` is zero.
 
-    ``ranks`` holds ``i/n`` for i from 1 to the number of samples, n.
-    """
-    n = len(ranks)
-    zeros = n - len(values)
-    values.sort()
-    if not len(values):
-        return np.nan
-    if not (np.isfinite(values[0]) and np.isfinite(values[-1])):
-        return np.inf
-    if values[0] == values[-1] and (zeros == 0 or values[0] == 0):
-        return np.nan
-
-    deviations = values.astype(np.float64)
-    mean = deviations.sum() / n
-    deviations -= mean
-    sd = np.sqrt((deviations @ deviations + zeros * mean**2) / n)
-    below = int(np.searchsorted(values, 0.0))  # negative values, which rank before the zeros
-    before = _largest_distance(deviations[:below], sd, ranks[:below], 1 / n)
-    after = _largest_distance(deviations[below:], sd, ranks[below + zeros :], 1 / n)
-    sup = max(before, after)
-    if zeros:
-        at_zero = ndtr(-mean / sd)
-        sup = max(sup, at_zero - below / n, (below + zeros) / n - at_zero)
-    return float(np.sqrt(n) * sup)
-
-
-def _largest_distance(deviations: Floats, sd: float, ranks: Floats, step: float) -> float:
-    """The supremum over a stretch of sorted values with consecutive ranks, ``step`` apart.
+    Each row, sorted in place, has ``counts`` values and then nothing but ``inf``.
 
     Both distributions rise, so their values at the ends of an interval bound their distance inside
     it. The normal one, which costs the most, is taken at every 64th value first, and then only
     inside the intervals whose bound is above the largest distance found.
     """
-    if not len(ranks):
-        return 0.0
-    ends = np.append(np.arange(0, len(ranks) - 1, _STRIDE), len(ranks) - 1)
-    cdf = ndtr(deviations[ends] / sd)
-    rank = ranks[ends]
-    largest = max((rank - cdf).max(), (cdf - rank).max() + step)
-    bound = np.maximum(rank[1:] - cdf[:-1], cdf[1:] - rank[:-1])
-    open_ = ends[:-1][bound > largest]
-    if len(open_):
-        inside = np.minimum(open_[:, None] + np.arange(1, _STRIDE), len(ranks) - 1).ravel()
-        cdf = ndtr(deviations[inside] / sd)
-        rank = ranks[inside]
-        largest = max(largest, (rank - cdf).max(), (cdf - rank).max() + step)
-    return float(largest)
+    rows.sort(axis=1)
+    each, end, zeros = np.arange(len(rows)), np.maximum(counts - 1, 0), n - counts
+    first, last = rows[:, 0], rows[each, end]
+    bad = (counts > 0) & ~(np.isfinite(first) & np.isfinite(last))  # NaN sorts behind inf
+    constant = (counts == 0) | ((first == last) & ((zeros == 0) | (first == 0)))
+    fine = ~(bad | constant)
+
+    deviations = rows.astype(np.float64)
+    stored = np.where(fine, counts, 0).tolist()
+    _clear_behind(stored, deviations)
+    mean = deviations.sum(axis=1) / n
+    deviations -= mean[:, None]
+    _clear_behind(stored, deviations)
+    sd = np.sqrt((np.einsum("ij,ij->i", deviations, deviations) + zeros * mean**2) / n)
+    sd[~fine] = 1.0
+
+    def distances(row: NDArray[np.intp], at: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
+        cdf = ndtr(deviations[row, at] / sd[row])
+        rank = (at + 1 + zeros[row] * (rows[row, at] >= 0)) / n
+        return cdf, rank, np.maximum((rank - cdf).max(axis=1), (cdf - rank).max(axis=1) + 1 / n)
+
+    ends = np.append(np.arange(0, rows.shape[1] - 1, _STRIDE), rows.shape[1] - 1)
+    at = np.minimum(ends, end[:, None])
+    cdf, rank, largest = distances(each[:, None], at)
+    bound = np.maximum(rank[:, 1:] - cdf[:, :-1], cdf[:, 1:] - rank[:, :-1])
+    row, interval = np.nonzero(bound > largest[:, None])
+    inside = at[row, interval][:, None] + np.arange(1, _STRIDE)
+    np.maximum.at(largest, row, distances(row[:, None], np.minimum(inside, end[row, None]))[2])
+
+    below, negative = np.zeros(len(rows)), first < 0
+    below[negative] = np.count_nonzero(rows[negative] < 0, axis=1)  # they rank before the zeros
+    at_zero = ndtr(-mean / sd)
+    block = np.maximum(at_zero - below / n, (below + zeros) / n - at_zero)
+    scores = np.sqrt(n) * np.where(zeros > 0, np.maximum(largest, block), largest)
+    scores[constant] = np.nan
+    scores[bad] = np.inf
+    return np.asarray(scores)
 
 
-def _slices(p: int, width: int) -> Iterator[slice]:
-    return (slice(start, min(start + width, p)) for start in range(0, p, width))
+def _slices(p: int, width: int) -> Sequence[Genes]:
+    return [slice(start, min(start + width, p)) for start in range(0, p, width)]
+
+
+def _of_like_counts(counts: NDArray[np.integer]) -> Sequence[Genes]:
+    """Genes in blocks of about as many values, those with like counts together."""
+    order = np.argsort(counts)[::-1]
+    blocks, start = [], 0
+    while start < len(order):
+        width = _BLOCK // max(1, int(counts[order[start]]))
+        blocks.append(order[start : start + max(1, width)])
+        start += len(blocks[-1])
+    return blocks
+
+
+def _clear_behind(counts: list[int], rows: Floats) -> None:
+    for row, count in zip(rows, counts, strict=True):
+        row[count:] = 0.0
