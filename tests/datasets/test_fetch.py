@@ -191,7 +191,7 @@ def test_offline_the_message_is_short_and_names_all_files_that_are_needed(data, 
     message = str(caught.value)
     assert f"tried {url}/a.bin: no connection\n" in message
     for name in ("a.bin", "b.bin"):
-        assert f"{url}/{name} to {Path(settings.cache_dir) / 'toy' / name}\n" in message
+        assert f"{url}/{name} to {Path(settings.cache_dir) / 'toy' / name}" in message
         assert f"place/{name}" in message
 
 

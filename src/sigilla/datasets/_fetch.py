@@ -279,7 +279,7 @@ def _how_to_place(manifest: Manifest, file: DataFile, target: Path, attempts: Se
     # Whoever brings one by hand is to hear of the others now.
     others = [f for f in wanted(manifest) if f.name != file.name and locate(manifest, f) is None]
     places = [(file, target), *((other, cached(manifest, other)) for other in others)]
-    bring = "".join(f"\n  {f.url or manifest.homepage} to {place}" for f, place in places)
+    bring = ",".join(f"\n  {f.url or manifest.homepage} to {place}" for f, place in places)
     names = ", ".join(f.mirror for f, _ in places)
     return (
         f"{file.name} of data set {manifest.name!r} is not at hand and could not be fetched.{tried}"
