@@ -130,12 +130,13 @@ def test_a_metadata_column_that_does_not_fit_is_named(gctx):
     [
         (lambda file: [file.ref] * 7, h5py.ref_dtype, "references"),
         (lambda _: np.zeros(7, "i4,f4"), None, "f0"),
+        (lambda _: None, h5py.vlen_dtype(int), "arrays"),
     ],
 )
 def test_a_metadata_column_of_neither_numbers_nor_text_is_named(gctx, values, kind, said):
     path, _ = gctx(shape=(7, 5))
     with h5py.File(path, "a") as file:
-        file["0/META/COL"].create_dataset("odd", data=values(file), dtype=kind)
+        file["0/META/COL"].create_dataset("odd", (7,), kind, values(file))
     with pytest.raises(FileError, match=f"'odd' holds .*{said}"):
         read_gctx(path)
 

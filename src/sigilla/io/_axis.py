@@ -59,7 +59,7 @@ def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
                 f"{group.file.filename!r}: metadata column {name!r} has shape {column.shape}, but "
                 f"there are {len(ids)} ids."
             )
-        if column.dtype.kind not in "iufbSO" or h5py.check_ref_dtype(column.dtype):
+        if column.dtype.kind not in "iufb" and not h5py.check_string_dtype(column.dtype):
             raise FileError(
                 f"{group.file.filename!r}: metadata column {name!r} holds {_kind(column)}, neither "
                 "numbers nor text; write the file again without it."
@@ -74,7 +74,9 @@ def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
 
 
 def _kind(column: h5py.Dataset) -> str:
-    return "references" if h5py.check_ref_dtype(column.dtype) else str(column.dtype)
+    if h5py.check_ref_dtype(column.dtype):
+        return "references"
+    return "arrays" if h5py.check_vlen_dtype(column.dtype) else str(column.dtype)
 
 
 def given(frame: pd.DataFrame, at: Index | None) -> Pending:
