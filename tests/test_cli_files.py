@@ -87,8 +87,8 @@ def test_single_cells_are_read_from_a_10x_folder(folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["in.h5ad", "--labels", "classes.txt"], "--labels goes with a text matrix or single cel"),
-        (["cancer.csv", "--sig-info", "classes.txt"], "--sig-info goes with a .gctx"),
+        (["in.h5ad", "--labels", "classes.txt"], "'labels' goes with a text matrix or single cel"),
+        (["cancer.csv", "--sig-info", "classes.txt"], "'sig_info' goes with a .gctx"),
         (["cancer.csv", "--labels", "none.txt"], "none.txt does not exist"),
     ],
 )
@@ -135,7 +135,7 @@ def test_what_is_asked_of_a_report_reaches_it(plates):
 
 def test_a_number_outside_its_bounds_is_told_in_one_line(plates, capsys):
     run("report", "plate0.h5ad", "--out", "out", "--random-state", -1, ends_with=1)
-    assert "--random-state -1 must be a whole number from 0" in capsys.readouterr().err
+    assert "random_state=-1 must be a whole number from 0" in capsys.readouterr().err
     assert not (plates / "out").exists()
 
 

@@ -7,14 +7,11 @@ Torch, scanpy and anndata are imported inside the commands that need them, so th
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from sigilla.cli._arguments import (  # noqa: TC001 - typer reads annotations at run time
     Classes,
@@ -226,25 +223,7 @@ def main(argv: list[str] | None = None) -> None:
         if "--debug" in given:
             raise
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        say(f"sigilla: {_as_typed(' '.join(str(message).split()), given)}")
+        say(f"sigilla: {' '.join(str(message).split())}")
         sys.exit(1)
     finally:
         logger.removeHandler(handler)
-
-
-def _as_typed(message: str, given: list[str]) -> str:
-    """The message with options as this command spells them: ``n_boot=0`` is ``--n-boot 0``."""
-    for name, option in _options(given).items():
-        message = re.sub(rf"\b{name}=", f"{option} ", message)
-    return message
-
-
-def _options(given: list[str]) -> dict[str, str]:
-    """Python's names of a command's options, and how they are typed."""
-    command = typer.main.get_command(app)
-    words = [word for word in given if not word.startswith("-")]
-    with suppress(ValueError):  # of an unknown method, which is what the message says
-        while words and isinstance(command, TyperGroup):
-            command = command.get_command(typer.Context(command), words.pop(0)) or command
-    found = {p.name: max(p.opts, key=len) for p in command.params}
-    return {name: flag for name, flag in found.items() if name and flag.startswith("--")}

@@ -76,7 +76,7 @@ def read(path: Path, **options: Path | list[str] | str | None) -> AnnData:
         about = _ABOUT.get(name, (_GCTX,))
         if kind not in about:
             raise DataError(
-                f"--{name.replace('_', '-')} goes with {' or '.join(about)}; {path.name} is "
+                f"{name!r} goes with {' or '.join(about)}; {path.name} is "
                 f"{kind}, which says itself what it holds"
             )
     reader = _io("read_lincs") if given and kind == _GCTX else READERS[kind]

@@ -268,8 +268,11 @@ def _check_room(file: DataFile, target: Path) -> None:
 def _cause(error: OSError) -> str:
     """What went wrong; where there is no network, libraries say so in seven hundred characters."""
     from requests import ConnectionError as NoConnection
+    from urllib3.exceptions import MaxRetryError
 
-    return "no connection" if type(error) is NoConnection else str(error)
+    # A transfer that breaks is a ConnectionError too, and is to be tried again.
+    never = type(error) is NoConnection and isinstance(error.args[0], MaxRetryError)
+    return "no connection" if never else str(error)
 
 
 def _how_to_place(manifest: Manifest, file: DataFile, target: Path, attempts: Sequence[str]) -> str:
