@@ -193,6 +193,9 @@ def test_offline_the_message_is_short_and_names_all_files_that_are_needed(data, 
     for name in ("a.bin", "b.bin"):
         assert f"{url}/{name} to {Path(settings.cache_dir) / 'toy' / name}" in message
         assert f"place/{name}" in message
+    with pytest.raises(FileError) as caught:
+        sg.datasets.fetch("toy", files=["a.bin"])
+    assert "b.bin" not in str(caught.value)
 
 
 def test_a_file_without_an_address_names_the_homepage(data, monkeypatch):

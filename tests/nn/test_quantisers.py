@@ -61,7 +61,7 @@ def test_pulls_have_the_values_and_one_sided_gradients_of_weighted_squared_dista
     pulls = [
         Pull(chosen, distances.gather(1, chosen[:, None])[:, 0], of_codes, of_z)
         for chosen, of_codes, of_z in (
-            (torch.arange(torch_rows) % n_codes, torch.rand(torch_rows), torch.rand(torch_rows)),
+            (torch.arange(torch_rows) * 2 % 4, torch.rand(torch_rows), torch.rand(torch_rows)),
             (torch.arange(torch_rows) % 2, -torch.rand(torch_rows), torch.rand(torch_rows)),
         )
     ]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _BLOCK = 2**20
 _CHUNK = 2**16  # of a broken download, less than one is lost
 _NO_RANGE = 416
+_OFFLINE = "no connection"
 # (path, bytes, time of change) of files already verified: large files are hashed once a process.
 _verified: set[tuple[str, int, int]] = set()
 
@@ -65,7 +66,8 @@ def fetch(
     """
     manifest = manifest_of(name)
     if files is None:
-        return {file.name: fetch_file(manifest, file, progress) for file in wanted(manifest)}
+        needed = wanted(manifest)
+        return {file.name: fetch_file(manifest, file, progress, needed) for file in needed}
     if isinstance(files, str):
         raise TypeError(f"files={files!r} must be a list of names: files=[{files!r}]")
     known = {file.name: file for file in manifest.files}
@@ -83,8 +85,13 @@ def wanted(manifest: Manifest) -> tuple[DataFile, ...]:
     return manifest.needed
 
 
-def fetch_file(manifest: Manifest, file: DataFile, progress: bool | None = None) -> Path:
-    """Path of one file, verified."""
+def fetch_file(
+    manifest: Manifest,
+    file: DataFile,
+    progress: bool | None = None,
+    needed: Sequence[DataFile] = (),
+) -> Path:
+    """Path of one file, verified; offline, the error names all files that are needed with it."""
     found = _find(manifest, file)
     if found is not None:
         return found
@@ -96,7 +103,9 @@ def fetch_file(manifest: Manifest, file: DataFile, progress: bool | None = None)
             return _download(url, target, file, progress)
         except OSError as error:
             attempts.append(f"{url}: {_cause(error)}")
-    raise FileError(_how_to_place(manifest, file, target, attempts))
+    offline = bool(attempts) and all(said.endswith(_OFFLINE) for said in attempts)
+    others = [other for other in needed if offline and locate(manifest, other) is None]
+    raise FileError(_how_to_place(manifest, file, others, attempts))
 
 
 def cached(manifest: Manifest, file: DataFile) -> Path:
@@ -272,18 +281,18 @@ def _cause(error: OSError) -> str:
 
     # A transfer that breaks is a ConnectionError too, and is to be tried again.
     never = type(error) is NoConnection and isinstance(error.args[0], MaxRetryError)
-    return "no connection" if never else str(error)
+    return _OFFLINE if never else str(error)
 
 
-def _how_to_place(manifest: Manifest, file: DataFile, target: Path, attempts: Sequence[str]) -> str:
+def _how_to_place(
+    manifest: Manifest, file: DataFile, others: Sequence[DataFile], attempts: Sequence[str]
+) -> str:
     tried = "".join(f"\n  tried {attempt}" for attempt in attempts) or (
         "\n  no address of the file itself is known"
     )
-    # Whoever brings one by hand is to hear of the others now.
-    others = [f for f in wanted(manifest) if f.name != file.name and locate(manifest, f) is None]
-    places = [(file, target), *((other, cached(manifest, other)) for other in others)]
-    bring = ",".join(f"\n  {f.url or manifest.homepage} to {place}" for f, place in places)
-    names = ", ".join(f.mirror for f, _ in places)
+    missing = [file, *(other for other in others if other.name != file.name)]
+    bring = ",".join(f"\n  {f.url or manifest.homepage} to {cached(manifest, f)}" for f in missing)
+    names = ", ".join(f.mirror for f in missing)
     return (
         f"{file.name} of data set {manifest.name!r} is not at hand and could not be fetched.{tried}"
         f"\nBring by hand:{bring}\nor set sg.settings.mirror (SIGILLA_MIRROR) to a folder that "

@@ -167,7 +167,8 @@ def _unpacked(manifest: Manifest, file: DataFile, progress: bool | None) -> Path
 
 
 def _by_role(manifest: Manifest, progress: bool | None) -> dict[str, Path]:
-    return {str(f.role): fetch_file(manifest, f, progress) for f in manifest.needed}
+    needed = manifest.needed
+    return {str(f.role): fetch_file(manifest, f, progress, needed) for f in needed}
 
 
 def _table(name: str) -> pd.DataFrame:

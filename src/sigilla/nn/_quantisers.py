@@ -82,6 +82,7 @@ def _weighted_sums(
     rows: Tensor, chosen: Tensor, weights: Tensor, first: Tensor | None = None
 ) -> Tensor:
     """One sum of rows for each row of ``chosen``, or for each stretch that begins at ``first``."""
+    weights = weights.to(rows.dtype)
     return F.embedding_bag(chosen, rows, first, mode="sum", per_sample_weights=weights)
 
 

@@ -132,7 +132,11 @@ def score_rows(rows: NDArray[np.number]) -> Floats:
 def _score_dense(X: NDArray[np.number], genes: Genes) -> Floats:
     rows = np.array(X[:, genes].T, order="C")
     n = rows.shape[1]
-    return score_rows(rows) if n < _MANY else _score_long(rows, np.full(len(rows), n), n)
+    if n < _MANY:
+        return score_rows(rows)
+    # More genes were copied than fit a cache, for the sake of the cache lines they came from.
+    parts = [rows[some] for some in _slices(len(rows), max(1, _BLOCK // n))]
+    return np.concatenate([_score_long(part, np.full(len(part), n), n) for part in parts])
 
 
 def _score_densified(X: sparse.csc_matrix, genes: Genes) -> Floats:
@@ -220,7 +224,7 @@ def _score_long(rows: NDArray[np.number], counts: NDArray[np.integer], n: int) -
     mean = deviations.sum(axis=1) / n
     deviations -= mean[:, None]
     _clear_behind(stored, deviations)
-    sd = np.sqrt((np.einsum("ij,ij->i", deviations, deviations) + zeros * mean**2) / n)
+    sd = np.sqrt((np.square(deviations).sum(axis=1) + zeros * mean**2) / n)
     sd[~fine] = 1.0
 
     def distances(row: NDArray[np.intp], at: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
@@ -233,7 +237,7 @@ def _score_long(rows: NDArray[np.number], counts: NDArray[np.integer], n: int) -
     cdf, rank, largest = distances(each[:, None], at)
     bound = np.maximum(rank[:, 1:] - cdf[:, :-1], cdf[:, 1:] - rank[:, :-1])
     row, interval = np.nonzero(bound > largest[:, None])
-    inside = at[row, interval][:, None] + np.arange(1, _STRIDE)
+    inside = at[row, interval][:, None] + np.arange(1, min(_STRIDE, rows.shape[1]))
     np.maximum.at(largest, row, distances(row[:, None], np.minimum(inside, end[row, None]))[2])
 
     below, negative = np.zeros(len(rows)), first < 0
