@@ -2,7 +2,7 @@
 
     sigilla bench training [--repeats 5] [--threads 2] [--compiled] [--quick]
 
-For each case four things take turns: the published loop, written anew from its formulas; the same
+For each case these take turns: the published loop, written anew from its formulas; the same
 objective and widths through sigilla's trainer, in float32 and in bfloat16; and the matrix products
 of the published epoch alone (where nothing is published, of ours), recorded and played again into
 ready buffers in either precision. With ``--compiled`` (needs a C++ compiler, and half a minute for
@@ -189,15 +189,13 @@ def compiled(paper: Published, data: Data) -> Callable[[], float]:
     """All that torch itself has for the same formulas: compiled, in bfloat16, a fused optimiser."""
     optimiser = torch.optim.Adam(paper.weights, fused=True, **paper.adam)
     fast = torch.compile(paper.loss, dynamic=False)
-    shown = []
 
     def step(x: torch.Tensor, label: torch.Tensor) -> None:
         optimiser.zero_grad()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss, now = fast(x, label)
+            loss, _ = fast(x, label)
         loss.backward()
         optimiser.step()
-        shown.append(now)
 
     return lambda: in_batches(step, data)
 
@@ -283,8 +281,8 @@ def lines_of(case: str, times: dict[str, list[float]]) -> list[str]:
     for name, seconds in times.items():
         own = f"products, {name.rpartition(' ')[2]}"
         over = "" if "products" in name or own not in times else spread(ratios(times, name, own))
-        loop = spread(ratios(times, "published loop", name)) if "published loop" in times else ""
-        lines.append(f"| {case} | {name} | {spread(seconds, '.3f')} | {over} | {loop} |")
+        faster = spread(ratios(times, "published loop", name)) if "published loop" in times else ""
+        lines.append(f"| {case} | {name} | {spread(seconds, '.3f')} | {over} | {faster} |")
         case = ""
     return lines
 

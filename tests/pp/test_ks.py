@@ -98,6 +98,17 @@ def test_values_of_any_width_are_brought_to_their_genes(dtype, index, piece, mon
     np.testing.assert_allclose(ks_scores(stored, n_jobs=2), ks_scores(X), rtol=1e-12)
 
 
+@pytest.mark.parametrize("block", [1, 2**18])
+def test_genes_of_one_stored_value_or_none_score_as_dense_ones(block, monkeypatch):
+    X = np.zeros((30, 4))
+    X[3, 0], X[4, 1], X[5, 2] = 2.0, -1.0, 0.5
+    expected = ks_scores(X)
+    monkeypatch.setattr(_ks, "_MANY", 0)
+    monkeypatch.setattr(_ks, "_BLOCK", block)
+    for form in (sparse.csr_matrix, sparse.csc_matrix):
+        np.testing.assert_allclose(ks_scores(form(X)), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.int16, np.bool_])
 def test_other_number_types_are_scored_in_double_precision(dtype):
     X = (np.random.default_rng(0).normal(size=(25, 10)) * 3).astype(dtype)

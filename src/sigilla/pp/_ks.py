@@ -237,7 +237,7 @@ def _score_long(rows: NDArray[np.number], counts: NDArray[np.integer], n: int) -
     cdf, rank, largest = distances(each[:, None], at)
     bound = np.maximum(rank[:, 1:] - cdf[:, :-1], cdf[:, 1:] - rank[:, :-1])
     row, interval = np.nonzero(bound > largest[:, None])
-    inside = at[row, interval][:, None] + np.arange(1, min(_STRIDE, rows.shape[1]))
+    inside = at[row, interval][:, None] + np.arange(1, min(_STRIDE, max(2, rows.shape[1])))
     np.maximum.at(largest, row, distances(row[:, None], np.minimum(inside, end[row, None]))[2])
 
     below, negative = np.zeros(len(rows)), first < 0
