@@ -132,6 +132,23 @@ def test_the_terms_add_up_to_the_loss_with_weight_one_each():
     torch.testing.assert_close(loss.total, torch.tensor(expected))
 
 
+def test_half_precision_has_the_published_gradients_within_its_rounding():
+    torch.manual_seed(0)
+    x, label = torch.randn(64, 50), torch.randint(7, (64,))
+    gradients = []
+    for half in (False, True):
+        config = SVQVAEConfig.published(n_latent=30)
+        model = SVQVAE(config, n_features=50, classes=names(7))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            loss = model.loss(Batch(x, label), phase="main")
+        loss.total.backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for exact, rounded in zip(*gradients, strict=True):
+        assert rounded.dtype == torch.float32
+        # A product rounds either factor to 8 bits; their errors average out in its sums.
+        assert 0 < (rounded - exact).norm() < exact.norm() / 100
+
+
 def test_the_published_architecture_and_start():
     model = SVQVAE(SVQVAEConfig.published(), n_features=978, classes=names(75))
     shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}

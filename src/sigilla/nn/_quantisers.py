@@ -122,6 +122,7 @@ class _StraightThroughError(torch.autograd.Function):
     def forward(ctx: Any, *given: Any) -> Tensor:
         z, codes, chosen, x, weight, bias, scale = given
         cast = weight.to(product_type(weight))  # once, for the products here and in backward
+        codes = codes.to(cast.dtype)  # what of_weight is made of, too
         curve = F.linear(codes, cast, bias).float().tanh()
         apart = F.embedding(chosen, scale * curve).sub_(x)
         ctx.save_for_backward(codes, chosen, cast, curve, apart)
@@ -136,7 +137,7 @@ class _StraightThroughError(torch.autograd.Function):
         through = torch.ops.aten.tanh_backward  # one pass
         of_rows = through(apart, F.embedding(chosen, curve)).to(cast.dtype)
         of_codes = through(torch.zeros_like(curve).index_add_(0, chosen, apart), curve)
-        of_weight = of_codes.T @ codes
+        of_weight = (of_codes.to(codes.dtype).T @ codes).to(of_codes.dtype)
         return (of_rows @ cast).to(ctx.dtype), None, None, None, of_weight, of_codes.sum(0), None
 
 
