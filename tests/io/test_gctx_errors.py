@@ -141,6 +141,15 @@ def test_a_metadata_column_of_neither_numbers_nor_text_is_named(gctx, values, ki
         read_gctx(path)
 
 
+def test_a_metadata_column_of_hdf5_times_is_named(gctx):
+    path, _ = gctx(shape=(7, 5))
+    with h5py.File(path, "a") as file:
+        space = h5py.h5s.create_simple((7,))
+        h5py.h5d.create(file["0/META/COL"].id, b"odd", h5py.h5t.UNIX_D32LE, space)
+    with pytest.raises(FileError, match="'odd' holds a type that numpy lacks"):
+        read_gctx(path)
+
+
 def test_repeated_ids_in_the_file_are_named(gctx):
     path, _ = gctx(metadata=False)
     with h5py.File(path, "a") as file:

@@ -59,10 +59,10 @@ def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
                 f"{group.file.filename!r}: metadata column {name!r} has shape {column.shape}, but "
                 f"there are {len(ids)} ids."
             )
-        if column.dtype.kind not in "iufb" and not h5py.check_string_dtype(column.dtype):
+        if strange := _strange(column):
             raise FileError(
-                f"{group.file.filename!r}: metadata column {name!r} holds {_kind(column)}, neither "
-                "numbers nor text; write the file again without it."
+                f"{group.file.filename!r}: metadata column {name!r} holds {strange}, neither "
+                "real numbers nor text; write the file again without it."
             )
         found[name] = tidy(column, at=at)
 
@@ -73,10 +73,17 @@ def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
     return Pending([name_rows, *(partial(read, name) for name in names)], frame)
 
 
-def _kind(column: h5py.Dataset) -> str:
-    if h5py.check_ref_dtype(column.dtype):
+def _strange(column: h5py.Dataset) -> str:
+    """What a column holds that is neither numbers nor text; empty where it is one of these."""
+    try:
+        kind = column.dtype
+    except TypeError:  # times of HDF5, which numpy has no type for
+        return "a type that numpy lacks"
+    if kind.kind in "iufb" or h5py.check_string_dtype(kind):
+        return ""
+    if h5py.check_ref_dtype(kind):
         return "references"
-    return "arrays" if h5py.check_vlen_dtype(column.dtype) else str(column.dtype)
+    return "arrays" if h5py.check_vlen_dtype(kind) else str(kind)
 
 
 def given(frame: pd.DataFrame, at: Index | None) -> Pending:

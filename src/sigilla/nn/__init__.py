@@ -13,7 +13,8 @@ from sigilla.nn._quantisers import (
     straight_through_error,
 )
 from sigilla.nn._rows import row_blocks
-from sigilla.nn._stacks import LinearPlus, Scale, Standardise, Tanh, mlp
+from sigilla.nn._stacks import LinearPlus, Scale, Standardise, mlp
+from sigilla.nn._tanh import Tanh
 
 __all__ = [
     "LinearPlus",

@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.nn._likelihoods import mean_square
 from sigilla.nn._precision import in_full, product_type
+from sigilla.nn._tanh import tanh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,7 +124,7 @@ class _StraightThroughError(torch.autograd.Function):
         z, codes, chosen, x, weight, bias, scale = given
         cast = weight.to(product_type(weight))  # once, for the products here and in backward
         codes = codes.to(cast.dtype)  # what of_weight is made of, too
-        curve = F.linear(codes, cast, bias).float().tanh()
+        curve = tanh(F.linear(codes, cast, bias))
         apart = F.embedding(chosen, scale * curve).sub_(x)
         ctx.save_for_backward(codes, chosen, cast, curve, apart)
         ctx.scale, ctx.dtype = scale, z.dtype

@@ -12,13 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Tanh(nn.Tanh):
-    """Always in 32 bits, for what is looked at: half precision is coarse where tanh is flat."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.float())
-
-
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
