@@ -191,17 +191,23 @@ def test_datasets_fetch_says_where_the_files_are(mirror, capsys):
     assert str(plate) in capsys.readouterr().out
 
 
-def test_demo_ends_by_naming_the_report(tmp_path, monkeypatch, capsys):
-    simulate = sg.datasets.simulate_lincs_release
-    monkeypatch.setattr(
-        sg.datasets,
-        "simulate_lincs_release",
-        lambda out, **_: simulate(out, n_classes=4, class_sizes=[25] * 4),
-    )
+def test_demo_ends_by_naming_a_report_in_which_every_class_can_be_tested(
+    tmp_path, monkeypatch, capsys
+):
+    simulate, asked = sg.datasets.simulate_lincs_release, {}
+
+    def simulate_less(out, **options):
+        asked.update(options)
+        return simulate(out, n_classes=4, class_sizes=[25] * 4)
+
+    monkeypatch.setattr(sg.datasets, "simulate_lincs_release", simulate_less)
     run("demo", "--out", tmp_path / "demo")
     page = capsys.readouterr().out.splitlines()[-1].removeprefix("Report: ")
     assert page.startswith(str(tmp_path))
     assert "F01a" in Path(page).read_text("utf8")
+    # A class of one compound could not be tested.
+    obs = sg.datasets.simulate_lincs(**asked, n_genes=20).obs
+    assert obs.groupby("pcl", observed=True)["pert_id"].nunique().min() > 1
 
 
 # -- errors ---------------------------------------------------------------------------------------

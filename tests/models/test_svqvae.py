@@ -132,7 +132,7 @@ def test_the_terms_add_up_to_the_loss_with_weight_one_each():
     torch.testing.assert_close(loss.total, torch.tensor(expected))
 
 
-def test_half_precision_has_the_published_gradients_within_its_rounding():
+def test_half_precision_has_the_gradients_of_the_published_decoder_within_its_rounding():
     torch.manual_seed(0)
     x, label = torch.randn(64, 50), torch.randint(7, (64,))
     gradients = []
@@ -140,12 +140,13 @@ def test_half_precision_has_the_published_gradients_within_its_rounding():
         config = SVQVAEConfig.published(n_latent=30)
         model = SVQVAE(config, n_features=50, classes=names(7))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-            loss = model.loss(Batch(x, label), phase="main")
-        loss.total.backward()
-        gradients.append([p.grad for p in model.parameters()])
+            terms = model.loss(Batch(x, label), phase="main").terms
+        terms["reconstruction"].backward()
+        reached = [*model.encoder.parameters(), *model.decoder.parameters()]
+        gradients.append([p.grad for p in reached])
     for exact, rounded in zip(*gradients, strict=True):
         assert rounded.dtype == torch.float32
-        # A product rounds either factor to 8 bits; their errors average out in its sums.
+        # Factors and products are rounded to 8 bits; half a per cent was measured.
         assert 0 < (rounded - exact).norm() < exact.norm() / 100
 
 

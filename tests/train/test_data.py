@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
+from typing import ClassVar
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -109,6 +112,35 @@ def test_memory_does_not_grow_with_the_rows(monkeypatch):
         tracemalloc.stop()
     more = 60_000 * 256 * 4
     assert peaks[1] - peaks[0] < more / 10  # the labels and what chooses among them
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_thread_that_reads_ahead_starts_none_of_torchs():
+    class Watched(Counted):
+        others: ClassVar[list[int]] = []
+
+        def __getitem__(self, rows: slice) -> np.ndarray:
+            pythons = {thread.native_id for thread in threading.enumerate()}
+            self.others.append(len({t.id for t in psutil.Process().threads()} - pythons))
+            return super().__getitem__(rows)
+
+    n = 60_000
+    rows = Watched(n, width=1, block_rows=n // 6)
+    data = Streamed(rows, torch.arange(n), np.zeros(n, dtype=bool), CPU)
+    data.window = 1
+    list(data.epoch(1000))  # the main thread has started its own by now
+    rows.others.clear()
+    list(data.epoch(1000))
+    assert len(rows.others) == 6
+    assert len(set(rows.others)) == 1
 
 
 def test_what_breaks_while_the_next_block_is_read_is_raised_to_the_caller():

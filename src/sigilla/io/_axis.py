@@ -74,10 +74,10 @@ def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
 
 
 def _strange(column: h5py.Dataset) -> str:
-    """What a column holds that is neither numbers nor text; empty where it is one of these."""
+    """What a column holds that is neither real numbers nor text; empty where it is one of these."""
     try:
         kind = column.dtype
-    except TypeError:  # times of HDF5, which numpy has no type for
+    except TypeError:  # HDF5's times and odd integers
         return "a type that numpy lacks"
     if kind.kind in "iufb" or h5py.check_string_dtype(kind):
         return ""

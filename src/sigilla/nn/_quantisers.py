@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.nn._likelihoods import mean_square
 from sigilla.nn._precision import in_full, product_type
-from sigilla.nn._tanh import tanh
+from sigilla.nn._tanh import tanh_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,8 +123,8 @@ class _StraightThroughError(torch.autograd.Function):
     def forward(ctx: Any, *given: Any) -> Tensor:
         z, codes, chosen, x, weight, bias, scale = given
         cast = weight.to(product_type(weight))  # once, for the products here and in backward
-        codes = codes.to(cast.dtype)  # what of_weight is made of, too
-        curve = tanh(F.linear(codes, cast, bias))
+        codes = codes.to(cast.dtype)  # once, also for the weight's gradient
+        curve = tanh_values(F.linear(codes, cast, bias))
         apart = F.embedding(chosen, scale * curve).sub_(x)
         ctx.save_for_backward(codes, chosen, cast, curve, apart)
         ctx.scale, ctx.dtype = scale, z.dtype

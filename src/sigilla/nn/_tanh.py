@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,11 +11,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def tanh(x: Tensor) -> Tensor:
-    """Of 32 bits and without a gradient, as ``2 sigmoid(2 x) - 1``.
+def tanh_values(x: Tensor) -> Tensor:
+    """Of 32 bits, as ``2 sigmoid(2 x) - 1``, within 2e-7; cannot be differentiated.
 
-    torch takes a third of the time for its sigmoid that it takes for its tanh; within 2e-7 both
-    are the same.
+    On a processor, torch takes several times as long for its tanh as for its sigmoid.
     """
     return (2 * x.float()).sigmoid_().mul_(2).sub_(1)
 
@@ -31,17 +29,16 @@ class Tanh(nn.Module):
 class _Tanh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        curve = tanh(x)
+        curve = tanh_values(x)
         ctx.save_for_backward(curve)
         ctx.dtype = x.dtype
         return curve
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (curve,) = ctx.saved_tensors
-        slope: Tensor = torch.ops.aten.tanh_backward(grads[0], curve)
-        return slope.to(ctx.dtype)
+        of_x: Tensor = torch.ops.aten.tanh_backward(grads[0], curve)
+        return of_x.to(ctx.dtype)
 
 
 # torch leaves apply without types.

@@ -17,7 +17,7 @@ from sigilla.train._device import fits_on
 from sigilla.train._split import holdout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -179,15 +179,14 @@ class Streamed:
 
     def _windows(self, blocks: list[slice]) -> Iterator[tuple[Tensor, Tensor]]:
         """The training rows of so many blocks together; the next are read meanwhile."""
+        # By numpy: torch would give the reading thread a team of threads of its own, beside which
+        # those of the training, more than processors then, sleep between their operations.
+        labels = self.label.numpy()
 
         def load(first: int) -> tuple[Tensor, Tensor]:
             chosen = blocks[first : first + self.window]
             x = _tensor([self.rows[block][self.trains[block]] for block in chosen])
-            masks = [torch.from_numpy(self.trains[block]) for block in chosen]
-            label = torch.cat(
-                [self.label[block][mask] for block, mask in zip(chosen, masks, strict=True)]
-            )
-            return x, label
+            return x, _tensor([labels[block][self.trains[block]] for block in chosen])
 
         return _ahead(load, range(0, len(blocks), self.window))
 
@@ -261,7 +260,7 @@ def _require_rows(n_training: int) -> None:
         )
 
 
-def _tensor(parts: list[NDArray[np.float32]]) -> Tensor:
+def _tensor(parts: Sequence[NDArray[np.number]]) -> Tensor:
     return torch.from_numpy(np.concatenate(parts))
 
 
