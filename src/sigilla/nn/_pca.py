@@ -16,7 +16,8 @@ def principal_axes(x: Tensor, n_axes: int) -> tuple[Tensor, Tensor]:
     d is ``n_axes``, or fewer where the data have fewer; of very many rows a random part decides.
     The largest loading of an axis is positive, so that two starts give the same axes.
     """
-    x = x[torch.randperm(len(x), device=x.device)[:_ROWS]]
+    # In their own order: rows that all take part are added up alike in every start.
+    x = x[torch.randperm(len(x), device=x.device)[:_ROWS].sort().values]
     n_axes = min(n_axes, *x.shape)
     if min(x.shape) <= _EXACT:
         _, singular, rows = torch.linalg.svd(x, full_matrices=False)
