@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse, stats
 
 from sigilla.errors import DataError
-from sigilla.pp import _ks
+from sigilla.pp import _by_gene, _ks
 from sigilla.pp._ks import ks_scores
 
 
@@ -65,12 +65,28 @@ def test_entries_given_twice_are_added_and_the_input_is_left_alone():
     assert twice.nnz == 3
 
 
+@pytest.mark.parametrize("many", [0, 10**6])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
-def test_permuted_samples_give_identical_scores(form, monkeypatch):
-    monkeypatch.setattr(_ks, "_MANY", 0)
+def test_permuted_samples_give_identical_scores(form, many, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", many)
     X = zero_heavy(101, 80, density=0.6)
+    X[:, 40:] *= np.random.default_rng(2).lognormal(sigma=5, size=(101, 40))
     shuffled = X[np.random.default_rng(1).permutation(101)]
     np.testing.assert_array_equal(ks_scores(form(X)), ks_scores(form(shuffled)))
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_many_samples_that_fall_into_few_bins_are_scored_as_sorted_ones(form):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(5000, 5))
+    X[7, 0] = 1e9  # all others are within one bin
+    X[:, 1] = np.where(X[:, 1] > 0, 1.0, -1.0)  # two values
+    X[:, 2] = rng.lognormal(sigma=4, size=5000)
+    X[:, 3] += 1e6  # a mean far above the spread
+    X[rng.random(5000) < 0.9, 4] = 0
+    assert len(X) >= _ks._MANY
+    np.testing.assert_allclose(ks_scores(form(X)), [by_scipy(g) for g in X.T], rtol=1e-8)
+    np.testing.assert_allclose(ks_scores(form(X)), _ks.score_rows(X.T.copy()), rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
@@ -89,7 +105,7 @@ def test_blocks_and_threads_do_not_change_the_scores(n_jobs, monkeypatch):
 @pytest.mark.parametrize("piece", [7, 10**9])
 def test_values_of_any_width_are_brought_to_their_genes(dtype, index, piece, monkeypatch):
     monkeypatch.setattr(_ks, "_MANY", 0)
-    monkeypatch.setattr(_ks, "_PIECE", piece)
+    monkeypatch.setattr(_by_gene, "_PIECE", piece)
     X = zero_heavy(60, 30, density=0.2).astype(dtype)
     X[10:20] = 0
     X[-5:] = 0
