@@ -5,9 +5,9 @@
 For each case these take turns: the published loop, written anew from its formulas; the same
 objective and widths through sigilla's trainer, in float32 and in bfloat16; and the matrix products
 of the published epoch alone (where nothing is published, of ours), recorded and played again into
-ready buffers in either precision. With ``--compiled`` (needs a C++ compiler, and half a minute for
-each) the published formulas also run as fast as torch alone makes them: compiled, in bfloat16, with
-a fused optimiser. Writes a table to ``benchmarks/results``.
+ready buffers in either precision. With ``--compiled`` (needs a C++ compiler, and 20 to 40 seconds
+for each) the published formulas also run as fast as torch alone makes them: compiled, in bfloat16,
+with a fused optimiser. Writes a table to ``benchmarks/results``.
 """
 
 from __future__ import annotations

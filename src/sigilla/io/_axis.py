@@ -59,7 +59,7 @@ def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
                 f"{group.file.filename!r}: metadata column {name!r} has shape {column.shape}, but "
                 f"there are {len(ids)} ids."
             )
-        if strange := _strange(column):
+        if strange := what_is_strange(column):
             raise FileError(
                 f"{group.file.filename!r}: metadata column {name!r} holds {strange}, neither "
                 "real numbers nor text; write the file again without it."
@@ -73,10 +73,10 @@ def stored(group: h5py.Group, ids: Ids, at: Index | None) -> Pending:
     return Pending([name_rows, *(partial(read, name) for name in names)], frame)
 
 
-def _strange(column: h5py.Dataset) -> str:
-    """What a column holds that is neither real numbers nor text; empty where it is one of these."""
+def what_is_strange(dataset: h5py.Dataset) -> str:
+    """What it holds that is neither real numbers nor text; empty where it is one of these."""
     try:
-        kind = column.dtype
+        kind = dataset.dtype
     except TypeError:  # HDF5's times and odd integers
         return "a type that numpy lacks"
     if kind.kind in "iufb" or h5py.check_string_dtype(kind):

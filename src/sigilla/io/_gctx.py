@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from sigilla.errors import DataError, FileError, listed
-from sigilla.io._axis import Pending, given, node, stored
+from sigilla.io._axis import Pending, given, node, stored, what_is_strange
 from sigilla.io._ids import Ids
 from sigilla.io._lazy import lazy_matrix
 from sigilla.io._matrix import read_matrix
@@ -220,8 +220,13 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
         raise FileError(
             f"path={str(path)!r} is HDF5 but not GCTX: it has no dataset {listed(missing)}. {hint}"
         )
+    for name, dataset in ((MATRIX, matrix), (COL_ID, cid), (ROW_ID, rid)):
+        if strange := what_is_strange(dataset):
+            raise FileError(
+                f"path={str(path)!r} is not a valid GCTX file: {name!r} holds {strange}."
+            )
     fit = [cid.shape, rid.shape] == [(size,) for size in matrix.shape or ()]
-    if not fit or matrix.dtype.kind not in "iufb" or "V" in {cid.dtype.kind, rid.dtype.kind}:
+    if not fit or matrix.dtype.kind not in "iufb":
         raise FileError(
             f"path={str(path)!r} is not a valid GCTX file: its matrix is {matrix.shape} of "
             f"{matrix.dtype}, its column ids are {cid.shape} of {cid.dtype}, and its row ids "
