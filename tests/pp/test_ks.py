@@ -125,9 +125,13 @@ def test_genes_of_one_stored_value_or_none_score_as_dense_ones(block, monkeypatc
         np.testing.assert_allclose(ks_scores(form(X)), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.bool_])
-def test_other_number_types_are_scored_in_double_precision(dtype):
+@pytest.mark.parametrize("many", [0, 10**6])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int16, np.int64, np.bool_])
+def test_other_number_types_are_scored_in_double_precision(dtype, many, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", many)
     X = (np.random.default_rng(0).normal(size=(25, 10)) * 3).astype(dtype)
+    if X.dtype.kind == "f":
+        X[0] *= 5000  # n times the largest is beyond float16
     np.testing.assert_allclose(ks_scores(X), ks_scores(X.astype(float)), rtol=1e-14)
 
 

@@ -58,7 +58,7 @@ def score_many(rows: NDArray[np.number], n: int, scratch: Scratch) -> Floats:
     least, most = rows.min(axis=1), rows.max(axis=1)
     bad = ~(np.isfinite(least) & np.isfinite(most))  # NaN is both least and most
     constant = least == most
-    ends = np.where(bad | constant, 0.0, [least, most])
+    ends = np.where(bad | constant, 0.0, np.array([least, most], np.float64))
 
     deviation = scratch("deviation", rows.shape, np.float64)
     np.copyto(deviation, rows)
