@@ -26,6 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent))
+from _memory import forget_peak, have_at_hand, resident
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -145,20 +148,16 @@ def run_stage(stage: str, small: Path, path: Path) -> dict[str, float]:
     """Called in a fresh process; the small data take what only the first call costs."""
     prepare(stage, small)()
     work = prepare(stage, path)
+    have_at_hand(2 * path.stat().st_size)
     before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is of the input
+    forget_peak()  # it is of the input
     start = time.perf_counter()
     work()
     return {
         "seconds": time.perf_counter() - start,
-        "mib": (resident("VmHWM") - before) / 1024,
+        "mib": (resident("VmHWM") - before) / 2**20,
         "input": path.stat().st_size / 2**20,
     }
-
-
-def resident(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return float(next(line.split()[1] for line in lines if line.startswith(field)))
 
 
 # -- the table ---------------------------------------------------------------------------------
@@ -219,8 +218,9 @@ def table(found: dict[str, Runs], load: float) -> str:
             f"`sigilla bench growth`: {N_LANDMARKS} landmark genes and {N_CLASSES} classes, or "
             f"{N_GENES:,} genes of which {EXPRESSED:.0%} are expressed in a cell. Seconds: least / "
             f"median / greatest of the rounds, in which sizes take turns; a stage of over {LONG} s "
-            "ran once. MiB: the process's peak above its imports and the input in memory. "
-            "Exponent: of a round's seconds, between the two largest sizes. "
+            "ran once. Before, twice the file's size of memory is touched and let go of. MiB: the "
+            "process's peak above its imports and the input in memory. Exponent: of a round's "
+            "seconds, between the two largest sizes. "
             f"{os.cpu_count()} cores, load {load:.1f} at the start."
         ),
         "",

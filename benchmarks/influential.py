@@ -34,6 +34,9 @@ from sigilla.datasets import simulate_rare_weak
 from sigilla.pp._influential import score_and_select
 from sigilla.pp._ks import workers
 
+sys.path.insert(0, str(Path(__file__).parent))
+from _memory import forget_peak, have_at_hand, resident
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -163,18 +166,15 @@ def sort_genes(values: np.ndarray, sizes: np.ndarray, threads: int) -> None:
         list(pool.map(lambda end, size: values[end - size : end].sort(), ends, sizes))
 
 
-def memory(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(field)))
-
-
 def one_repeat(args: argparse.Namespace) -> dict[str, Any]:
     """What a fresh process does; the values are sorted last, for that destroys them."""
-    empty = memory("VmRSS")
+    empty = resident("VmRSS")
     X = read_cells(args.measure, args.genes)
+    have_at_hand(X.data.nbytes)
+    forget_peak()
     cpu = time.process_time()
     ours, selection = timed(lambda: score_and_select(X, n_jobs=args.jobs))
-    cpu, peak = time.process_time() - cpu, memory("VmHWM") - empty
+    cpu, peak = time.process_time() - cpu, resident("VmHWM") - empty
     some = np.linspace(0, args.genes - 1, min(DENSE_GENES, args.genes)).astype(int)
     sample = X[:, some].tocsc()
     by_numpy, expected = timed(lambda: dense_scores(sample))
@@ -253,6 +253,7 @@ def cells_table(runs: list[dict[str, Any]], args: argparse.Namespace) -> list[st
     title = (
         f"Scores of {args.genes:,} genes x {args.cells:,} cells by rows (CSR), {values / 1e6:,.0f}"
         f" million values ({values / args.genes / args.cells:.0%}); repeats in fresh processes."
+        " Before each, as much memory as the values take is touched and let go of."
     )
     notes = (
         f"sigilla takes {spread(column('cpu'))} s of processor time; at its peak"

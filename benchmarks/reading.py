@@ -35,6 +35,9 @@ import h5py
 import numpy as np
 import pandas as pd
 
+sys.path.insert(0, str(Path(__file__).parent))
+from _memory import forget_peak, have_at_hand, resident
+
 OUT = Path(__file__).parent / "results" / "reading.md"
 WIDE, NARROW = 12_328, 978
 MATRIX = "/0/DATA/0/matrix"
@@ -90,6 +93,7 @@ def read(tool: str, case: Case) -> Any:
 def timed(tool: str, case: Case) -> tuple[float, float]:
     """Seconds by the clock and of the processors."""
     gc.collect()
+    have_at_hand(2 * Path(case.path).stat().st_size)
     if case.cold:
         drop_from_cache(case.path)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -127,22 +131,17 @@ def peak_mib(tool: str, case: Case, small: Case) -> tuple[float, float]:
     """Peak resident memory of the read above that before it, and the size of its result."""
     read(tool, small)  # whatever is loaded on first use
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status("VmRSS")
+    forget_peak()
+    before = resident("VmRSS")
     result = read(tool, case)
-    peak = status("VmHWM") - before
+    peak = resident("VmHWM") - before
     frames, x = parts(result)
     size = 0 if x is None else x.nbytes
     for frame in frames:
         columns = [frame.index, *(frame[n] for n in frame.select_dtypes("object"))]
         objects = {id(v): v for column in columns for v in column.to_numpy()}
         size += int(frame.memory_usage().sum()) + sum(map(sys.getsizeof, objects.values()))
-    return peak / 1024, size / MIB
-
-
-def status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+    return peak / MIB, size / MIB
 
 
 def drop_from_cache(path: str) -> None:
@@ -356,6 +355,7 @@ def header(options: argparse.Namespace) -> list[str]:
             f"{options.narrow:,}; million: {NARROW} x {options.million:,}; gzip: wide in chunks "
             "of 1 MiB at level 1. rows: 978 genes of the wide, a tenth of the narrow; columns: a "
             "tenth of the signatures (million: a thousandth). Each with its metadata, 16 columns. "
+            "Before each read, twice the file's size is touched and let go of. "
             "Peak MiB is above what a fresh process holds after its imports and a small read; "
             "result MiB is sigilla's matrix, ids and metadata."
         ),

@@ -19,7 +19,7 @@ def scripts() -> dict[str, Path]:
     """The benchmarks by name: those of the checkout, or those that the wheel carries."""
     packaged = Path(__file__).parent / "benchmarks"
     folder = packaged if packaged.is_dir() else Path(__file__).parents[3] / "benchmarks"
-    return {path.stem: path for path in sorted(folder.glob("*.py"))}
+    return {path.stem: path for path in sorted(folder.glob("[!_]*.py"))}
 
 
 class _Benchmarks(TyperGroup):
