@@ -25,6 +25,7 @@ def have_at_hand(n_bytes: int) -> None:
 
     A virtual machine may give memory that nobody uses back to its host. To have it again takes
     twenty times as long as memory that was just let go of (2 seconds a GiB where the results were
-    measured), which would be timed in place of the work that happens to ask first.
+    measured), which would be timed in place of the work that happens to ask first. More than the
+    machine has free would drive files out of the system's cache.
     """
     np.empty(n_bytes, np.uint8)[::PAGE] = 1

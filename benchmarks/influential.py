@@ -157,7 +157,7 @@ def scipy_scores(X: sparse.csc_matrix) -> np.ndarray:
 
 
 def sort_genes(values: np.ndarray, sizes: np.ndarray, threads: int) -> None:
-    """Sort pieces of the sizes that genes have, in place: the least that an exact score does.
+    """Sort pieces of the sizes that genes have, in place: what sorting genes to score them takes.
 
     Which values a piece holds does not matter, for those of all genes are drawn alike.
     """
@@ -177,8 +177,10 @@ def one_repeat(args: argparse.Namespace) -> dict[str, Any]:
     cpu, peak = time.process_time() - cpu, resident("VmHWM") - empty
     some = np.linspace(0, args.genes - 1, min(DENSE_GENES, args.genes)).astype(int)
     sample = X[:, some].tocsc()
+    have_at_hand(X.data.nbytes)
     by_numpy, expected = timed(lambda: dense_scores(sample))
     few = slice(None, None, 4)
+    have_at_hand(X.data.nbytes)
     by_scipy, of_scipy = timed(lambda: scipy_scores(sample[:, few]))
     sizes = np.bincount(X.indices, minlength=args.genes)
     sort, _ = timed(lambda: sort_genes(X.data, sizes, workers(args.jobs)))

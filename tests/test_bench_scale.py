@@ -25,9 +25,9 @@ def growth():
 
 
 def test_cells_are_as_dense_as_asked_and_all_peers_score_them_alike(influential, tmp_path):
-    influential["write_cells"](tmp_path, 2500, 60)
+    influential["write_cells"](tmp_path, 5000, 60)
     X = influential["read_cells"](tmp_path, 60)
-    assert X.shape == (2500, 60)
+    assert X.shape == (5000, 60)
     assert X.nnz / X.toarray().size == pytest.approx(influential["DENSITY"], abs=0.1)
     scores = ks_scores(X)
     scored = ~np.isnan(scores)
@@ -41,7 +41,7 @@ def test_cells_are_as_dense_as_asked_and_all_peers_score_them_alike(influential,
     )
 
 
-def test_the_limit_sorts_each_piece_where_it_lies(influential):
+def test_the_sort_is_of_each_piece_where_it_lies(influential):
     values = np.random.default_rng(0).normal(size=100)
     sizes = np.array([30, 0, 50, 20])
     expected = np.concatenate([np.sort(part) for part in np.split(values, [30, 30, 80])])

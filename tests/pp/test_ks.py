@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import sparse, stats
@@ -43,6 +45,7 @@ def test_ties_are_scored_as_scipy_scores_them(many, monkeypatch):
 @pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])
 def test_sparse_scores_are_the_dense_ones(form, negative, many, monkeypatch):
     monkeypatch.setattr(_ks, "_MANY", many)
+    monkeypatch.setattr(_ks, "BLOCK", 1000)  # genes of few values are not beside those of 600
     X = zero_heavy(600, 50, density=0.3, negative=negative)
     X[:, 0] = np.abs(X[:, 0]) + 1  # no zero
     X[:, 1] = 0
@@ -75,18 +78,39 @@ def test_permuted_samples_give_identical_scores(form, many, monkeypatch):
     np.testing.assert_array_equal(ks_scores(form(X)), ks_scores(form(shuffled)))
 
 
+def by_fsum(gene):
+    """With sums that are right to the last digit."""
+    n = len(gene)
+    deviations = gene - math.fsum(gene) / n
+    z = deviations / math.sqrt(math.fsum(deviations**2) / n)
+    return np.sqrt(n) * stats.kstest(z, "norm").statistic
+
+
+@pytest.mark.parametrize("n", [5000, 20_000])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
-def test_many_samples_that_fall_into_few_bins_are_scored_as_sorted_ones(form):
+def test_many_samples_of_any_shape_are_scored_as_sorted_ones(form, n, monkeypatch):
+    monkeypatch.setattr(_ks, "BLOCK", n)  # each gene alone, so that its zeros are not stored
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(5000, 5))
+    X = rng.normal(size=(n, 6))
     X[7, 0] = 1e9  # all others are within one bin
     X[:, 1] = np.where(X[:, 1] > 0, 1.0, -1.0)  # two values
-    X[:, 2] = rng.lognormal(sigma=4, size=5000)
+    X[:, 2] = rng.lognormal(sigma=4, size=n)
     X[:, 3] += 1e6  # a mean far above the spread
-    X[rng.random(5000) < 0.9, 4] = 0
-    assert len(X) >= _ks._MANY
-    np.testing.assert_allclose(ks_scores(form(X)), [by_scipy(g) for g in X.T], rtol=1e-8)
-    np.testing.assert_allclose(ks_scores(form(X)), _ks.score_rows(X.T.copy()), rtol=1e-12)
+    X[rng.random(n) < 0.9, 4] = 0
+    X[:, 5] = np.abs(X[:, 5]) * (rng.random(n) < 0.7)
+    assert n >= _ks._MANY
+    np.testing.assert_allclose(ks_scores(form(X)), [by_fsum(gene) for gene in X.T], rtol=1e-11)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csc_matrix])
+def test_genes_too_close_or_too_far_apart_for_double_precision_have_no_score(form, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", 0)
+    close = np.where(np.arange(20) < 10, 2**60, 2**60 + 1)[:, None]
+    assert np.isnan(ks_scores(form(close))).all()
+    gene = np.random.default_rng(0).normal(size=(20, 1))
+    assert np.isnan(ks_scores(form(gene * 1e-170))).all()
+    with pytest.raises(DataError, match="1 of 1 genes"):
+        ks_scores(form(gene * 1e160))
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
@@ -96,6 +120,7 @@ def test_blocks_and_threads_do_not_change_the_scores(n_jobs, monkeypatch):
     monkeypatch.setattr(_ks, "_BLOCK", 60)
     np.testing.assert_array_equal(ks_scores(X, n_jobs=n_jobs), whole)
     monkeypatch.setattr(_ks, "_MANY", 0)
+    monkeypatch.setattr(_ks, "BLOCK", 200)
     for form in (sparse.csr_matrix, sparse.csc_matrix, np.asarray):
         np.testing.assert_allclose(ks_scores(form(X), n_jobs=n_jobs), whole, rtol=1e-12)
 
@@ -114,13 +139,13 @@ def test_values_of_any_width_are_brought_to_their_genes(dtype, index, piece, mon
     np.testing.assert_allclose(ks_scores(stored, n_jobs=2), ks_scores(X), rtol=1e-12)
 
 
-@pytest.mark.parametrize("block", [1, 2**18])
+@pytest.mark.parametrize("block", [1, 2**19])
 def test_genes_of_one_stored_value_or_none_score_as_dense_ones(block, monkeypatch):
     X = np.zeros((30, 4))
     X[3, 0], X[4, 1], X[5, 2] = 2.0, -1.0, 0.5
     expected = ks_scores(X)
     monkeypatch.setattr(_ks, "_MANY", 0)
-    monkeypatch.setattr(_ks, "_BLOCK", block)
+    monkeypatch.setattr(_ks, "BLOCK", block)
     for form in (sparse.csr_matrix, sparse.csc_matrix):
         np.testing.assert_allclose(ks_scores(form(X)), expected, rtol=1e-12)
 

@@ -5,11 +5,10 @@ deviation, and Phi the standard normal distribution, the score is ``sqrt(n) sup 
 
 The supremum sits at an observation, and tied observations need no special care: with the sorted
 values x_(1) <= ... <= x_(n) it is the largest of ``i/n - Phi(x_(i))``, which the last of a tie
-decides, and ``Phi(x_(i)) - (i-1)/n``, which the first does. Genes of many samples are scored
-without sorting all of them, and of a sparse gene only the non-zeros, see ``_ks_many``.
+decides, and ``Phi(x_(i)) - (i-1)/n``, which the first does.
 
 Moments are taken *after* sorting: the sums then do not depend on the order of the samples, and
-permuted samples give bit-identical scores.
+permuted samples give bit-identical scores. Genes of many samples are not sorted, see ``_ks_many``.
 """
 
 from __future__ import annotations

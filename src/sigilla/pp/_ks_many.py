@@ -5,8 +5,8 @@ inside it. The values of a gene are counted in equal bins, and only those of a b
 above the distance found at an edge are sorted and looked at: of sparse genes one in a hundred or
 less. The score is the one that all values sorted would give.
 
-Counting does not depend on the order of the samples, and the sums of the moments are exact: here,
-too, permuted samples give bit-identical scores.
+Neither counts nor the sums of the moments depend on the order of the samples: here, too, permuted
+samples give bit-identical scores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BLOCK = 2**19
 # Standard deviations on either side of the mean that the bins divide; the outer two have the rest.
 _REACH = 4.0
-# Least and most bins; between, one for every fourth value.
+# Least and most bins; between, one for every two to four values.
 MIN_BINS, _MAX_BINS = 64, 4096
 
 
@@ -52,23 +52,27 @@ class Scratch(threading.local):
 def score_many(rows: NDArray[np.number], n: int, scratch: Scratch) -> Floats:
     """Score each row of a genes x values array.
 
-    Genes have ``n`` values; those that are not there are zeros, of which each row then has one. A
-    row with NaN or infinite values scores ``inf``, a constant row ``nan``.
+    Genes have ``n`` values; those that are not there are zeros, of which each row then has at least
+    one. A row with NaN or infinite values, or with values so large that squares are, scores
+    ``inf``; a constant row ``nan``.
     """
-    least, most = rows.min(axis=1), rows.max(axis=1)
-    bad = ~(np.isfinite(least) & np.isfinite(most))  # NaN is both least and most
-    constant = least == most
-    ends = np.where(bad | constant, 0.0, np.array([least, most], np.float64))
+    ends = np.array([rows.min(axis=1), rows.max(axis=1)], np.float64)
+    bad = ~np.isfinite(ends).all(axis=0)  # NaN is both least and most
+    ends[:, bad] = 0.0
 
     deviation = scratch("deviation", rows.shape, np.float64)
     np.copyto(deviation, rows)
-    deviation[bad | constant] = 0.0
-    mean = _exact_sum(deviation, n, np.abs(ends).max(axis=0), scratch) / n
+    deviation[bad] = 0.0
+    mean = _sum(deviation, n, np.abs(ends).max(axis=0), scratch) / n
     deviation -= mean[:, None]
-    square = np.square(deviation, out=scratch("square", rows.shape, np.float64))
-    total = _exact_sum(square, n, np.square(ends - mean).max(axis=0), scratch)
-    sd = np.sqrt((total + (n - rows.shape[1]) * mean**2) / n)
-    sd[bad | constant] = 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.square(deviation, out=scratch("square", rows.shape, np.float64))
+        total = _sum(square, n, np.square(ends - mean).max(axis=0), scratch)
+        sd = np.sqrt((total + (n - rows.shape[1]) * mean**2) / n)
+    bad |= ~np.isfinite(sd)
+    constant = (ends[0] == ends[1]) | (sd == 0)
+    no_score = bad | constant
+    deviation[no_score], mean[no_score], sd[no_score] = 0.0, 0.0, 1.0
 
     scores = math.sqrt(n) * _distance(deviation, -mean[:, None], sd[:, None], n, scratch)
     scores[constant] = np.nan
@@ -76,12 +80,13 @@ def score_many(rows: NDArray[np.number], n: int, scratch: Scratch) -> Floats:
     return np.asarray(scores)
 
 
-def _exact_sum(rows: Floats, n: int, limit: Floats, scratch: Scratch) -> Floats:
+def _sum(rows: Floats, n: int, limit: Floats, scratch: Scratch) -> Floats:
     """Sum each row of at most ``n`` values, none beyond ``limit``: the same in whichever order.
 
     Multiples of one power of two have an exact sum as long as it is below 2^53 of them. So each
-    value is rounded to such a multiple, and what that leaves to one of a second, far smaller. A
-    number is rounded by adding a large one, whose last digit is that power, and taking it away.
+    value is rounded to such a multiple, and what that leaves to one of a second, smaller by 2^53/n;
+    what is below that is left out. A number is rounded by adding a large one, whose last digit is
+    that power, and taking it away.
     """
     large = np.ldexp(1.5, np.frexp(n * limit)[1])[:, None]
     part = np.add(rows, large, out=scratch("part", rows.shape, np.float64))
