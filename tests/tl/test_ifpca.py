@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.decomposition import PCA
 
 from sigilla.datasets import simulate_gaussian_nuisance, simulate_rare_weak
 from sigilla.errors import DataError
 from sigilla.metrics import clustering_error
 from sigilla.pp import influential_features
-from sigilla.tl import _ifpca, _subjects, ifpca
+from sigilla.tl import _ifpca, _sparse_svd, _subjects, ifpca
 
 # Errors of IF-PCA, of IF-PCA(X), and of plain PCA: published or re-run with the authors' method.
 PUBLISHED = {
@@ -117,6 +118,22 @@ def test_sparse_input_gives_the_dense_result(select, scale, iterate_above, monke
         np.abs(adata.obsm["X_ifpca"]), np.abs(dense.obsm["X_ifpca"]), atol=1e-4
     )
     assert clustering_error(adata.obs["ifpca"], dense.obs["ifpca"]) == 0
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [(np.float32, 1e-4), (np.float64, 1e-10)])
+def test_sparse_vectors_are_scikit_learns_whatever_the_threads(dtype, apart, monkeypatch):
+    monkeypatch.setattr(_sparse_svd, "_BLOCK", 1000)  # ten blocks
+    X = sparse.random(400, 150, 0.2, "csr", dtype, random_state=0)
+    X.data += np.arange(len(X.data)) % 7
+    X = sparse.vstack([X[:200], sparse.csr_matrix((30, 150), dtype=dtype), X[200:]], "csr")
+    options = {"tol": 0.0, "random_state": 0}
+    vectors, values = _sparse_svd.singular_vectors(X, 3, **options, n_jobs=1)
+    again, _ = _sparse_svd.singular_vectors(X, 3, **options, n_jobs=3)
+    np.testing.assert_array_equal(again, vectors)
+    pca = PCA(3, svd_solver="arpack", random_state=0)
+    projected = pca.fit_transform(X)
+    np.testing.assert_allclose(values, pca.singular_values_, rtol=apart)
+    np.testing.assert_allclose(vectors * values, projected, atol=apart * values[0])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])

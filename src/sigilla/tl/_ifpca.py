@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.decomposition import PCA
 
 from sigilla.logging import logger
+from sigilla.tl._sparse_svd import singular_vectors
 from sigilla.tl._subjects import check_n_clusters, choose, cluster_rows, write
 
 if TYPE_CHECKING:
@@ -76,7 +78,8 @@ def ifpca(
     random_state
         Seed of k-means, and of ``null="simulate"``.
     n_jobs
-        Threads of the scoring; ``None`` is every available core.
+        Threads of the scoring, and of the PCA of a large sparse matrix; ``None`` is every
+        available core. The result does not depend on it.
     copy
         Return a changed copy and leave ``adata`` alone.
 
@@ -127,7 +130,9 @@ def ifpca(
         n_jobs=n_jobs,
     )
     values = chosen.values(scale=scale)
-    vectors, singular = leading_vectors(values, n_clusters, random_state=random_state)
+    vectors, singular = leading_vectors(
+        values, n_clusters, random_state=random_state, n_jobs=n_jobs
+    )
     if n_clusters is None:
         n_clusters = len(singular) + 1
         logger.info("n_clusters estimated as %d", n_clusters)
@@ -145,7 +150,7 @@ def ifpca(
 
 
 def leading_vectors(
-    values: Any, n_clusters: int | None, *, random_state: int
+    values: Any, n_clusters: int | None, *, random_state: int, n_jobs: int | None
 ) -> tuple[Floats, Floats]:
     """The first ``n_clusters - 1`` left singular vectors of the centred values, and theirs.
 
@@ -155,16 +160,20 @@ def leading_vectors(
     rank = min(values.shape[0] - 1, values.shape[1])
     wanted = min(MAX_ESTIMATE if n_clusters is None else n_clusters - 1, rank)
     iterate = min(values.shape) > _FULL_SVD and wanted < min(values.shape) - 1
-    if not iterate and not isinstance(values, np.ndarray):
-        values = values.toarray()
-    solver, tol = ("arpack", _TOLERANCE) if iterate else ("full", 0.0)
-    pca = PCA(wanted, svd_solver=solver, tol=tol, random_state=random_state)
-    projected = pca.fit_transform(values)
-    singular = pca.singular_values_.astype(np.float64)
-    singular = singular[singular > _NO_DIRECTION * singular[0]]
+    if iterate and sparse.issparse(values):
+        vectors, singular = singular_vectors(
+            values, wanted, tol=_TOLERANCE, random_state=random_state, n_jobs=n_jobs
+        )
+    else:
+        solver, tol = ("arpack", _TOLERANCE) if iterate else ("full", 0.0)
+        pca = PCA(wanted, svd_solver=solver, tol=tol, random_state=random_state)
+        projected = pca.fit_transform(values.toarray() if sparse.issparse(values) else values)
+        singular = pca.singular_values_
+        vectors = projected.astype(np.float64) / np.where(singular > 0, singular, 1)
+    singular = singular[singular > _NO_DIRECTION * singular[0]].astype(np.float64)
     if n_clusters is None:
         singular = singular[: common_factors(singular)]
-    return projected[:, : len(singular)].astype(np.float64) / singular, singular
+    return vectors[:, : len(singular)].astype(np.float64), singular
 
 
 def common_factors(singular_values: Floats) -> int:

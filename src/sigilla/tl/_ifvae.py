@@ -111,7 +111,8 @@ def ifvae(
     random_state
         Seed of the fits and of k-means.
     n_jobs
-        Threads of the scoring; ``None`` is every available core.
+        Threads of the scoring, and of a PCA that estimates ``n_clusters`` from a large sparse
+        matrix; ``None`` is every available core.
     device
         ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"``, ...
     progress
@@ -187,7 +188,7 @@ def ifvae(
     )
     values = chosen.values(scale=False)
     if n_clusters is None:
-        _, singular = leading_vectors(values, None, random_state=random_state)
+        _, singular = leading_vectors(values, None, random_state=random_state, n_jobs=n_jobs)
         n_clusters = len(singular) + 1
         logger.info("n_clusters estimated as %d", n_clusters)
     if recipe == "sigilla" and n_latent is None:
