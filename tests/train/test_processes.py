@@ -16,6 +16,7 @@ from sigilla.models import SVQVAE
 from sigilla.train import fit
 
 SCRIPT = """
+import atexit
 import sys
 from pathlib import Path
 
@@ -26,6 +27,14 @@ from sigilla.train import _data, fit, rank, world
 
 _data._WINDOW_BYTES = 20_000
 folder = Path(sys.argv[1])
+
+
+@atexit.register  # and so called after whatever sigilla registers later
+def write_threads():
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    (folder / f"threads{rank()}.txt").write_text("".join(names))
+
+
 data = np.load(folder / "data.npz")
 
 
@@ -70,6 +79,8 @@ def test_two_processes_fit_the_model_of_one_at_the_same_batch(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     done = torchrun(str(tmp_path / "script.py"), str(tmp_path))
     assert done.returncode == 0, done.stderr
+    # One that waits for Python as the interpreter goes would abort the process.
+    assert not any("gloo" in (tmp_path / f"threads{rank}.txt").read_text() for rank in range(2))
     config = SVQVAE.Config(n_latent=4, n_hidden=8, dropout=0.0, max_epochs=3, batch_size=40)
     model = SVQVAE(config, n_features=12, classes=list("abc"))
     history = fit(model, x, label, progress=False)

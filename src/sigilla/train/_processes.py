@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,10 @@ def join(device: torch.device) -> None:
     """Meet the other processes, once."""
     if world() == 1 or distributed.is_initialized():
         return
+    # torch's optimisers import this on their first step. Imported after the group was made, it
+    # keeps the group and its threads alive past their end; a thread that then waits for Python as
+    # the interpreter goes aborts the process, rarely, after all its work was done.
+    importlib.import_module("torch._dynamo")
     distributed.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     atexit.register(leave)
 
