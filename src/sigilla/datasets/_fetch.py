@@ -221,6 +221,14 @@ def _part(target: Path) -> Path:
     return target.with_name(f".{target.name}.part")
 
 
+def _size(part: Path) -> int:
+    """Bytes of it; 0 where there is none, or where another thread has just made it the file."""
+    try:
+        return part.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _complete(url: str, part: Path, file: DataFile, progress: bool | None) -> None:
     """Bring ``part`` to the published content, from where it stands or else from the start."""
     from requests import HTTPError
@@ -244,7 +252,7 @@ def _transfer(url: str, part: Path, progress: bool | None) -> None:
     """Append to ``part`` what it lacks; what has come stays there if the connection breaks."""
     from pooch import HTTPDownloader
 
-    start = part.stat().st_size if part.is_file() else 0
+    start = _size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     download = HTTPDownloader(_shows(progress), chunk_size=_CHUNK, headers=headers)
     try:
@@ -265,8 +273,7 @@ def _check_room(file: DataFile, target: Path) -> None:
     if file.bytes is None:
         return
     folder = next(parent for parent in target.parents if parent.exists())
-    part = _part(target)
-    free = shutil.disk_usage(folder).free + (part.stat().st_size if part.is_file() else 0)
+    free = shutil.disk_usage(folder).free + _size(_part(target))
     if file.bytes > free:
         raise FileError(
             f"{file.name} has {file.bytes / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB left; "
