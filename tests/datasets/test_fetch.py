@@ -320,3 +320,19 @@ def test_threads_that_want_one_file_get_it_whole(data):
         thread.join()
     assert len(paths) == 4
     assert paths[0].read_bytes() == CONTENT
+
+
+def test_a_part_that_another_thread_completes_meanwhile_is_no_error(server, data, monkeypatch):
+    server.cut = 300_000
+    with pytest.raises(FileError):
+        sg.datasets.fetch("toy")
+    server.cut, is_file = None, Path.is_file
+
+    def is_file_no_more(path: Path) -> bool:
+        found = is_file(path)
+        if path.name == ".a.bin.part":
+            path.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Path, "is_file", is_file_no_more)
+    assert sg.datasets.fetch("toy")["a.bin"].read_bytes() == CONTENT

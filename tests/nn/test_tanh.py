@@ -13,7 +13,7 @@ def test_tanh_and_its_slope_are_torchs():
     curve = Tanh()(x)
     curve.sum().backward()
     exact = x.detach().double().tanh()
-    torch.testing.assert_close(curve.double(), exact, rtol=0, atol=2.5e-7)
+    torch.testing.assert_close(curve.double(), exact, rtol=0, atol=2e-7)
     torch.testing.assert_close(x.grad.double(), 1 - exact.square(), rtol=0, atol=5e-7)
 
 
