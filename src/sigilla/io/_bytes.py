@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     Words = NDArray[np.uint64]
 
 WORD = 8
+ASCII = 127
+
+
+def are_ascii(values: Array) -> bool:
+    """Whether the byte strings, at least one, hold nothing but ASCII."""
+    return bool(np.ascontiguousarray(values).view(np.uint8).max() <= ASCII)
 
 
 def words(values: Array) -> list[Words]:

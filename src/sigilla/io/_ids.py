@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sigilla.errors import DataError, listed
-from sigilla.io._bytes import hashes
+from sigilla.io._bytes import are_ascii, hashes
 from sigilla.io._chunks import is_one_piece, read_at, read_column, read_pieces, slices
 from sigilla.io._metadata import decode
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Index = NDArray[np.intp]
-
-ASCII = 127
 
 
 @dataclass(eq=False)
@@ -129,7 +127,7 @@ class Ids:
             return None
         found = np.empty(len(self), np.uint64)
         for piece, values in read_pieces(self.stored):
-            if values.view(np.uint8).max() > ASCII:
+            if not are_ascii(values):
                 return None  # different bytes may be the same text, once in UTF-8, once in Latin-1
             found[piece] = hashes(values)
         ordered = np.sort(found)

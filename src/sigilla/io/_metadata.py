@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sigilla.io._bytes import hashes, same
+from sigilla.io._bytes import are_ascii, hashes, same
 from sigilla.io._chunks import read_at, read_column, read_pieces, slices
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Index = NDArray[np.intp]
 
 FEW = 2**12  # strings decoded at a time, so that the next bytes reuse the memory of the last
+SHORT = 64  # bytes of a string which numpy makes text of faster than Python
 MISSING = -666
 """The Connectivity Map's mark of a missing value, as a number or as text."""
 
@@ -96,8 +97,13 @@ def _missing_as_nan(values: Array) -> Array:
 
 def _texts(values: Array) -> Array:
     out = np.empty(len(values), dtype=object)
+    short = values.dtype.kind == "S" and 0 < values.dtype.itemsize <= SHORT
     for block in slices(len(values), FEW):
-        items = values[block].tolist()
+        some = np.ascontiguousarray(values[block])
+        if short and are_ascii(some):
+            out[block] = some.view(np.uint8).astype(np.uint32).view(f"U{some.dtype.itemsize}")
+            continue
+        items = some.tolist()
         try:
             out[block] = list(map(bytes.decode, items))
         except (TypeError, UnicodeDecodeError):
