@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Index = NDArray[np.intp]
 
-WINDOWS_BYTES = 32 * 2**20  # of the map in memory, shared by all threads
+WINDOWS_BYTES = 48 * 2**20  # of the map in memory, shared by all threads
 AHEAD_BYTES = 2**17  # a gap that is faster read than sought over
 ALONE_BYTES = 2**20  # for a row far from others a huge page of the cache may be mapped, whole
 TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
 
 # Linux's advice, from 5.14 on, to bring pages in, or to say why not. It has no name in Python, and
-# it waits for the disk, when mmap's own method would hold on to Python.
+# it waits for the disk, while mmap's own method would hold on to Python.
 _POPULATE = 22
 _madvise = ctypes.CDLL(None, use_errno=True).madvise if sys.platform == "linux" else None
 if _madvise is not None:
@@ -168,10 +168,12 @@ class Mapped:
                     raise OSError(code, os.strerror(code))
 
     def _give_back(self, begin: int, end: int) -> None:
-        """Let go of pages, which stay in the system's cache."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            with suppress(OSError):  # it is but advice
-                self.pages.madvise(mmap.MADV_DONTNEED, _page_of(begin), end - _page_of(begin))
+        """Let go of pages, which stay in the system's cache; where that fails, they are but kept.
+
+        Through C, for mmap's own method would hold on to Python, and another thread wait for it.
+        """
+        if _madvise is not None:
+            _madvise(self.address + _page_of(begin), end - _page_of(begin), mmap.MADV_DONTNEED)
 
 
 def _page_of(byte: int) -> int:
