@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy import sparse, stats
+from scipy.special import ndtr
 
 from sigilla.errors import DataError
 from sigilla.pp import _by_gene, _ks
@@ -31,6 +32,25 @@ def test_scores_are_those_of_scipy(n, many, monkeypatch):
     monkeypatch.setattr(_ks, "_MANY", many)
     X = np.random.default_rng(n).gamma(2.0, size=(n, 40))
     np.testing.assert_allclose(ks_scores(X), [by_scipy(g) for g in X.T], rtol=1e-12)
+
+
+def test_the_approximation_that_says_where_to_look_is_as_near_as_is_relied_on():
+    x = np.linspace(-70, 70, 2_000_001)  # a standardised value is below the root of _MANY
+    error = np.abs(_ks._page(x.astype(np.float32)) - stats.norm.cdf(x)).max()
+    assert 1e-4 < error < 0.75 * _ks._PAGE_ERROR
+
+
+@pytest.mark.parametrize("n", [3, 50, 181, 3000])
+def test_scores_are_the_very_ones_that_the_normal_distribution_of_all_values_gives(n):
+    X = np.random.default_rng(n).standard_t(4, size=(n, 200))
+    X[:, 0] = np.arange(n) > 0  # ties, and values far out
+    X[:, 1] = np.round(X[:, 1])
+    z = np.sort(np.ascontiguousarray(X.T))
+    z -= z.mean(axis=1, keepdims=True)
+    z /= np.sqrt(np.einsum("ij,ij->i", z, z) / n)[:, None]
+    above = ndtr(z) - np.arange(1, n + 1) / n
+    distance = np.maximum(above.max(axis=1) + 1 / n, -above.min(axis=1))
+    np.testing.assert_array_equal(ks_scores(X), np.sqrt(n) * distance)
 
 
 @pytest.mark.parametrize("many", [0, 10**6])
@@ -102,9 +122,12 @@ def test_many_samples_of_any_shape_are_scored_as_sorted_ones(form, n, monkeypatc
     np.testing.assert_allclose(ks_scores(form(X)), [by_fsum(gene) for gene in X.T], rtol=1e-11)
 
 
+@pytest.mark.parametrize("many", [0, 10**6])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csc_matrix])
-def test_genes_too_close_or_too_far_apart_for_double_precision_have_no_score(form, monkeypatch):
-    monkeypatch.setattr(_ks, "_MANY", 0)
+def test_genes_too_close_or_too_far_apart_for_double_precision_have_no_score(
+    form, many, monkeypatch
+):
+    monkeypatch.setattr(_ks, "_MANY", many)
     close = np.where(np.arange(20) < 10, 2**60, 2**60 + 1)[:, None]
     assert np.isnan(ks_scores(form(close))).all()
     gene = np.random.default_rng(0).normal(size=(20, 1))

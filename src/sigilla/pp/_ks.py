@@ -42,6 +42,8 @@ _BLOCK = 2**18
 _MIN_GENES = 16
 # From this many samples on, counting in bins takes less time than sorting.
 _MANY = 4096
+# By how much Page's approximation of the normal distribution may be off; it is by 0.00014 at most.
+_PAGE_ERROR = 2e-4
 
 
 def workers(n_jobs: int | None) -> int:
@@ -105,7 +107,8 @@ def ks_scores(
 def score_rows(rows: NDArray[np.number]) -> Floats:
     """Score each row of a genes x samples array, which is sorted in place.
 
-    A row with NaN or infinite values scores ``inf``, a constant row ``nan``.
+    A row with NaN or infinite values, or with values so large that squares are, scores ``inf``; a
+    constant row ``nan``.
     """
     rows.sort(axis=1)
     first, last = rows[:, 0], rows[:, -1]  # NaN sorts last, so the ends show every bad value
@@ -113,18 +116,51 @@ def score_rows(rows: NDArray[np.number]) -> Floats:
     constant = first == last
     n = rows.shape[1]
     z = rows.astype(np.float64, copy=rows.dtype != np.float64)
-    if bad.any():
-        z[bad] = 0.0
-    z -= z.mean(axis=1, keepdims=True)
-    sd = np.sqrt(np.einsum("ij,ij->i", z, z) / n)
+    z[bad] = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        z -= z.mean(axis=1, keepdims=True)
+        sd = np.sqrt(np.einsum("ij,ij->i", z, z) / n)
+    bad |= ~np.isfinite(sd)  # so large that squares are not finite
+    constant |= sd == 0  # or differ by less than can be squared
+    z[bad] = 0.0
     sd[constant | bad] = 1.0
     z /= sd[:, None]
-    ndtr(z, out=z)
-    z -= np.arange(1, n + 1) / n
-    scores = np.sqrt(n) * np.maximum(z.max(axis=1) + 1 / n, -z.min(axis=1))
+    scores = np.sqrt(n) * _distance(z)
     scores[constant] = np.nan
     scores[bad] = np.inf
     return scores
+
+
+def _distance(z: Floats) -> Floats:
+    """How far the empirical distribution of each row, in its order, is from the normal one at most.
+
+    The normal distribution takes longer than all else. So it is asked for only where that may be
+    according to an approximation of it: at one or two values of a gene.
+    """
+    n = z.shape[1]
+    rank = np.arange(1, n + 1)
+    apart = _page(z.astype(np.float32))
+    apart -= ((rank - 0.5) / n).astype(np.float32)
+    np.abs(apart, out=apart)
+    near = apart >= apart.max(axis=1, keepdims=True) - np.float32(2 * _PAGE_ERROR)
+    at = np.flatnonzero(near)
+    gene, place = np.divmod(at, n)
+    above = ndtr(z.ravel()[at]) - rank[place] / n
+    starts = np.searchsorted(gene, np.arange(len(z)))
+    most, least = np.maximum.reduceat(above, starts), np.minimum.reduceat(above, starts)
+    return np.asarray(np.maximum(most + 1 / n, -least))
+
+
+def _page(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The normal distribution, roughly: Page (1977), Applied Statistics 26(1): 75-76."""
+    about = np.square(x)
+    about *= np.float32(0.7988 * 0.04417)
+    about += np.float32(0.7988)
+    about *= x
+    np.tanh(about, out=about)
+    about *= np.float32(0.5)
+    about += np.float32(0.5)
+    return about
 
 
 def _score_dense(X: NDArray[np.number], scratch: Scratch, genes: Genes) -> Floats:
