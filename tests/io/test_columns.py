@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sigilla.io import _chunks
 from sigilla.io._chunks import read_at, read_column, read_pieces
 from sigilla.io._ids import Ids
-from sigilla.io._metadata import tidy
+from sigilla.io._metadata import SHORT, decode, tidy
 
 SMALL = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -82,6 +82,18 @@ def test_a_column_in_pieces_is_tidied_as_a_whole(in_pieces, stored, texts):
         assert [e if e != "-666" else None for e in expected] == [
             v if isinstance(v, str) else None for v in found
         ]
+
+
+@pytest.mark.parametrize("width", [1, 8, 13, SHORT, SHORT + 1])
+@pytest.mark.parametrize("alphabet", ["ab -\0", "aµ→\0", "a\x7f"])
+def test_bytes_of_any_width_become_the_text_that_python_makes_of_them(width, alphabet):
+    rng = np.random.default_rng(width)
+    texts = ["".join(rng.choice(list(alphabet), rng.integers(width + 1))) for _ in range(100)]
+    whole = [text.encode()[:width].decode(errors="ignore") for text in texts]
+    values = np.array([text.encode() for text in whole], f"S{width}")
+    expected = [text.rstrip("\0") for text in whole]
+    assert decode(values).tolist() == expected
+    assert decode(np.repeat(values, 2)[::2]).tolist() == expected
 
 
 @SMALL
