@@ -136,6 +136,16 @@ def test_genes_too_close_or_too_far_apart_for_double_precision_have_no_score(
         ks_scores(form(gene * 1e160))
 
 
+@pytest.mark.parametrize("many", [0, 10**6])
+@pytest.mark.parametrize("value", [0.1, 1e60 / 3, 1e180 / 3, np.finfo(float).max])
+def test_a_constant_gene_has_no_score_whatever_its_value(value, many, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", many)
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    expected = ks_scores(X)
+    X[:, 1], expected[1] = value, np.nan
+    np.testing.assert_array_equal(ks_scores(X), expected)
+
+
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_blocks_and_threads_do_not_change_the_scores(n_jobs, monkeypatch):
     X = zero_heavy(30, 100, density=0.7)

@@ -116,7 +116,7 @@ def score_rows(rows: NDArray[np.number]) -> Floats:
     constant = first == last
     n = rows.shape[1]
     z = rows.astype(np.float64, copy=rows.dtype != np.float64)
-    z[bad] = 0.0
+    z[bad | constant] = 0.0  # else constants may differ from their mean by a digit
     with np.errstate(over="ignore", invalid="ignore"):
         z -= z.mean(axis=1, keepdims=True)
         sd = np.sqrt(np.einsum("ij,ij->i", z, z) / n)

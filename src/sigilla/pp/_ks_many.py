@@ -58,11 +58,12 @@ def score_many(rows: NDArray[np.number], n: int, scratch: Scratch) -> Floats:
     """
     ends = np.array([rows.min(axis=1), rows.max(axis=1)], np.float64)
     bad = ~np.isfinite(ends).all(axis=0)  # NaN is both least and most
-    ends[:, bad] = 0.0
+    constant = ends[0] == ends[1]
+    ends[:, bad | constant] = 0.0
 
     deviation = scratch("deviation", rows.shape, np.float64)
     np.copyto(deviation, rows)
-    deviation[bad] = 0.0
+    deviation[bad | constant] = 0.0  # else constants may differ from their mean by a digit
     mean = _sum(deviation, n, np.abs(ends).max(axis=0), scratch) / n
     deviation -= mean[:, None]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -70,7 +71,7 @@ def score_many(rows: NDArray[np.number], n: int, scratch: Scratch) -> Floats:
         total = _sum(square, n, np.square(ends - mean).max(axis=0), scratch)
         sd = np.sqrt((total + (n - rows.shape[1]) * mean**2) / n)
     bad |= ~np.isfinite(sd)
-    constant = (ends[0] == ends[1]) | (sd == 0)
+    constant |= sd == 0
     no_score = bad | constant
     deviation[no_score], mean[no_score], sd[no_score] = 0.0, 0.0, 1.0
 
