@@ -17,8 +17,8 @@ ASCII = 127
 
 
 def are_ascii(values: Array) -> bool:
-    """Whether the byte strings, at least one, hold nothing but ASCII."""
-    return bool(np.ascontiguousarray(values).view(np.uint8).max() <= ASCII)
+    """Whether the byte strings, at least one and one after the other, hold nothing but ASCII."""
+    return bool(values.view(np.uint8).max() <= ASCII)
 
 
 def words(values: Array) -> list[Words]:

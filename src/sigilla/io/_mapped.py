@@ -38,10 +38,10 @@ AHEAD_BYTES = 2**17  # a gap that is faster read than sought over
 ALONE_BYTES = 2**20  # for a row far from others a huge page of the cache may be mapped, whole
 TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
 
-# Linux's advice, from 5.14 on, to bring pages in, or to say why not. It has no name in Python, and
-# it waits for the disk, while mmap's own method would hold on to Python.
+# Linux's advice, from 5.14 on, to bring pages in, or to say why not. It has no name in Python.
 _POPULATE = 22
-_madvise = ctypes.CDLL(None, use_errno=True).madvise if sys.platform == "linux" else None
+# Advice that takes a while is given through C: mmap's own method would hold on to Python meanwhile.
+_madvise = ctypes.CDLL(None, use_errno=True).madvise if sys.platform != "win32" else None
 if _madvise is not None:
     _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
@@ -159,7 +159,7 @@ class Mapped:
             for begin, end in stretches:
                 with suppress(OSError):  # it is but advice
                     self.pages.madvise(mmap.MADV_WILLNEED, _page_of(begin), end - _page_of(begin))
-        if _madvise is None:
+        if _madvise is None or sys.platform != "linux":
             return
         for begin, end in stretches:
             if _madvise(self.address + _page_of(begin), end - _page_of(begin), _POPULATE):
@@ -168,10 +168,7 @@ class Mapped:
                     raise OSError(code, os.strerror(code))
 
     def _give_back(self, begin: int, end: int) -> None:
-        """Let go of pages, which stay in the system's cache; where that fails, they are but kept.
-
-        Through C, for mmap's own method would hold on to Python, and another thread wait for it.
-        """
+        """Let go of pages, which stay in the system's cache; if that fails, they are but kept."""
         if _madvise is not None:
             _madvise(self.address + _page_of(begin), end - _page_of(begin), mmap.MADV_DONTNEED)
 
