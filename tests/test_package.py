@@ -27,7 +27,18 @@ PUBLIC = [
     for name in importlib.import_module(f"sigilla.{namespace}").__all__
 ]
 FUNCTIONS = [name for name in PUBLIC if inspect.isfunction(eval(f"sg.{name}"))]
-HEAVY = ["torch", "scanpy", "anndata", "pandas", "h5py", "sklearn", "scipy", "matplotlib", "dask"]
+HEAVY = [
+    "torch",
+    "scanpy",
+    "anndata",
+    "pandas",
+    "h5py",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "dask",
+    "numba",
+]
 
 
 def public(name):

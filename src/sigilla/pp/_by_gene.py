@@ -3,62 +3,99 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.sparse import _sparsetools
+
+from sigilla.pp._compiled import compiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
-# Stored values per piece of a sparse matrix, so that they can be counted in 32 bits.
-_PIECE = 2**30
+# Values that are brought together at a time: with their genes, about what a core's cache holds.
+_PIECE = 2**18
 
 
-class Piece(NamedTuple):
-    """The stored values of some samples, gene after gene; ``starts`` has one end more than genes.
+class ByGene(NamedTuple):
+    """Stored values, gene after gene; ``starts`` has one end more than genes.
 
     Which sample a value belongs to does not matter and is not kept.
     """
 
-    values: NDArray[np.number]
+    values: NDArray[np.floating]
     starts: NDArray[np.integer]
 
 
-def values_by_gene(X: sparse.csr_matrix | sparse.csc_matrix, threads: int) -> list[Piece]:
-    """The stored values of a matrix by gene, a block of samples from each task."""
+def values_by_gene(
+    X: sparse.csr_matrix | sparse.csc_matrix, kind: type[np.floating], threads: int
+) -> ByGene:
+    """The stored values of a matrix by gene, as numbers of a kind."""
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
     if X.format == "csc":
-        return [Piece(X.data, X.indptr)]
-    X = X.tocsr()
-    if X.dtype.itemsize not in {4, 8}:  # the widths of scipy's integers, see _gather
-        X = X.astype(np.float64)
-    tasks = max(4 * threads, X.nnz // _PIECE + 1)
-    edges = np.searchsorted(X.indptr, np.linspace(0, X.nnz, tasks + 1))
-
-    def piece(start: int, stop: int) -> Piece:
-        stored = slice(X.indptr[start], X.indptr[stop])
-        return _gather(X.data[stored], X.indices[stored], X.shape[1])
-
+        return ByGene(X.data.astype(kind, copy=False), X.indptr)
+    X, p = X.tocsr(), X.shape[1]
+    if X.dtype.kind == "f":  # numba knows no others
+        X = X.astype(kind, copy=False)
+    genes = X.indices.view(f"u{X.indices.itemsize}")  # none is asked if it counts from the end
+    edges = np.linspace(0, X.nnz, 4 * threads + 1).astype(int).tolist()
+    shares = [slice(start, stop) for start, stop in pairwise(edges)]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(piece, edges[:-1], edges[1:]))
+        counts = np.array(list(pool.map(lambda share: _count(genes[share], p), shares)))
+        starts = np.concatenate([[0], counts.sum(axis=0).cumsum()])
+        firsts = starts[:-1] + counts.cumsum(axis=0) - counts  # where each share of a gene begins
+        values = np.empty(X.nnz, kind)
+
+        def move(share: slice, first: NDArray[np.integer]) -> None:
+            _move(X.data[share], genes[share], first, values, _PIECE)
+
+        list(pool.map(move, shares, firsts))
+    return ByGene(values, starts)
 
 
-def _gather(values: NDArray[np.number], genes: NDArray[np.integer], p: int) -> Piece:
-    """Bring the values of a gene together.
+@compiled
+def _count(genes: NDArray[np.integer], p: int) -> NDArray[np.integer]:
+    counts = np.zeros(p, np.int64)
+    for gene in genes:
+        counts[gene] += 1
+    return counts
 
-    What takes time is to write each value at the end of its gene, far from the one before. The
-    public ``tocsc`` writes two arrays so, values and samples. The routine below also moves two
-    integers for each entry; here both are the value, and both go to one place. It is private to
-    scipy, though anndata calls its siblings too; the tests score the same genes dense.
+
+@compiled
+def _move(
+    values: NDArray[np.number],
+    genes: NDArray[np.integer],
+    first: NDArray[np.integer],
+    by_gene: NDArray[np.floating],
+    size: int,
+) -> None:
+    """Put each value behind the last one of its gene, the first of which goes to ``first``.
+
+    The genes lie too far apart for a cache. So a piece that is in it is brought together by gene
+    first, and what it has of a gene written at once.
     """
-    whole = np.dtype(f"i{values.itemsize}")
-    bits = values.view(whole)
-    starts, by_gene = np.empty(p + 1, whole), np.empty_like(bits)
-    _sparsetools.coo_tocsr(
-        p, p, len(bits), genes.astype(whole, copy=False), bits, bits, starts, by_gene, by_gene
-    )
-    return Piece(by_gene.view(values.dtype), starts)
+    piece = np.empty(min(size, len(values)), by_gene.dtype)
+    at = np.empty(len(first), np.int64)
+    for start in range(0, len(values), size):
+        stop = min(start + size, len(values))
+        at[:] = 0
+        for i in range(start, stop):
+            at[genes[i]] += 1
+        end = 0
+        for gene in range(len(first)):
+            end, at[gene] = end + at[gene], end
+        for i in range(start, stop):
+            gene = genes[i]
+            piece[at[gene]] = values[i]
+            at[gene] += 1
+        begin = 0
+        for gene in range(len(first)):
+            of_gene = piece[begin : at[gene]]
+            target = by_gene[first[gene] :]
+            for i in range(len(of_gene)):
+                target[i] = of_gene[i]
+            first[gene] += len(of_gene)
+            begin = at[gene]

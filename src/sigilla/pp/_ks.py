@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import joblib
@@ -23,18 +24,15 @@ from scipy import sparse
 from scipy.special import ndtr
 
 from sigilla.errors import DataError, listed
-from sigilla.pp._by_gene import values_by_gene
-from sigilla.pp._ks_many import BLOCK, MIN_BINS, Scratch, score_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from sigilla.pp._by_gene import Piece
+    from sigilla.pp._by_gene import ByGene
 
     Floats = NDArray[np.float64]
-    Genes = slice | NDArray[np.intp]
 
 # Values per block: two megabytes of float64, so that a block stays in a core's cache.
 _BLOCK = 2**18
@@ -78,22 +76,20 @@ def ks_scores(
         If a value is NaN or infinite; the columns are named by position.
     """
     n, p = X.shape
-    threads, scratch = workers(n_jobs), Scratch()
-    score: Callable[[Genes], Floats]
-    blocks = _slices(p, max(_MIN_GENES, _BLOCK // n))
+    threads = workers(n_jobs)
+    score: Callable[[slice], Floats]
     if not sparse.issparse(X):
-        score = partial(_score_dense, np.asarray(X), scratch)
+        score = partial(_score_dense, np.asarray(X))
     elif n < _MANY:
         score = partial(_score_densified, X.tocsc())
     else:
-        pieces = values_by_gene(X, threads)
-        counts = np.sum([np.diff(piece.starts) for piece in pieces], axis=0)
-        blocks, score = _of_like_counts(counts), partial(_score_pieces, pieces, counts, n, scratch)
+        from sigilla.pp._by_gene import values_by_gene
 
-    scores = np.empty(p)
+        score = partial(_score_by_gene, values_by_gene(X, _floats(X), threads), n)
+    width = max(_MIN_GENES, _BLOCK // n)
+    blocks = [slice(start, min(start + width, p)) for start in range(0, p, width)]
     with ThreadPoolExecutor(threads) as pool:
-        for genes, found in zip(blocks, pool.map(score, blocks), strict=True):
-            scores[genes] = found
+        scores = np.concatenate(list(pool.map(score, blocks)))
     bad = np.flatnonzero(np.isinf(scores))
     if bad.size:
         msg = (
@@ -163,46 +159,28 @@ def _page(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return about
 
 
-def _score_dense(X: NDArray[np.number], scratch: Scratch, genes: Genes) -> Floats:
+def _score_dense(X: NDArray[np.number], genes: slice) -> Floats:
     rows = np.array(X[:, genes].T, order="C")
     n = rows.shape[1]
     if n < _MANY:
         return score_rows(rows)
-    # More genes were copied than fit a cache, for the sake of the cache lines they came from.
-    parts = [rows[some] for some in _slices(len(rows), max(1, BLOCK // n))]
-    return np.concatenate([score_many(part, n, scratch) for part in parts])
+    from sigilla.pp._ks_many import score_many
+
+    return np.array([score_many(row, n) for row in rows.astype(_floats(rows), copy=False)])
 
 
-def _score_densified(X: sparse.csc_matrix, genes: Genes) -> Floats:
+def _score_densified(X: sparse.csc_matrix, genes: slice) -> Floats:
     return score_rows(np.ascontiguousarray(X[:, genes].toarray().T))
 
 
-def _score_pieces(
-    pieces: list[Piece],
-    counts: NDArray[np.integer],
-    n: int,
-    scratch: Scratch,
-    genes: NDArray[np.intp],
-) -> Floats:
-    kind = np.promote_types(pieces[0].values.dtype, np.float32)
-    rows = scratch("rows", (len(genes), min(n, counts[genes].max() + 1)), kind)
-    for row, j in zip(rows, genes.tolist(), strict=True):
-        parts = [piece.values[piece.starts[j] : piece.starts[j + 1]] for piece in pieces]
-        np.concatenate(parts, out=row[: counts[j]])
-        row[counts[j] :] = 0
-    return score_many(rows, n, scratch)
+def _score_by_gene(stored: ByGene, n: int, genes: slice) -> Floats:
+    from sigilla.pp._ks_many import score_many
+
+    values, starts = stored
+    at = starts[genes.start : genes.stop + 1].tolist()
+    return np.array([score_many(values[start:stop], n) for start, stop in pairwise(at)])
 
 
-def _slices(p: int, width: int) -> Sequence[Genes]:
-    return [slice(start, min(start + width, p)) for start in range(0, p, width)]
-
-
-def _of_like_counts(counts: NDArray[np.integer]) -> Sequence[Genes]:
-    """Genes in blocks of about as many values, those with like counts together."""
-    order = np.argsort(counts)[::-1]
-    blocks, start = [], 0
-    while start < len(order):
-        width = BLOCK // max(MIN_BINS, int(counts[order[start]]))
-        blocks.append(order[start : start + max(1, width)])
-        start += len(blocks[-1])
-    return blocks
+def _floats(X: NDArray[np.number] | sparse.spmatrix) -> type[np.floating]:
+    """Single precision for values that it holds to the last digit, double for others."""
+    return np.float32 if np.can_cast(X.dtype, np.float32) else np.float64

@@ -1,0 +1,34 @@
+"""Machine code is kept for the next process where it can be, and is made in any case."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from sigilla.pp._compiled import compiled
+
+HALF = """
+from sigilla.pp._compiled import compiled
+
+@compiled
+def half(x):
+    return x / 2
+"""
+CALL = "from half import half; print(half(3), half.stats.cache_hits.total())"
+
+
+def test_a_function_is_compiled_once_for_all_processes(tmp_path, monkeypatch):
+    (tmp_path / "half.py").write_text(HALF)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    command = [sys.executable, "-c", CALL]
+    first, second = (
+        subprocess.run(command, check=True, cwd=tmp_path, stdout=subprocess.PIPE, text=True).stdout
+        for _ in range(2)
+    )
+    assert (first, second) == ("1.5 0\n", "1.5 1\n")
+
+
+def test_a_function_that_cannot_be_kept_is_compiled_still():
+    names = {}
+    exec("def half(x): return x / 2", names)  # it comes from no file
+    assert compiled(names["half"])(3) == 1.5
