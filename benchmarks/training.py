@@ -6,8 +6,8 @@ For each case these take turns: the published loop, written anew from its formul
 objective and widths through sigilla's trainer, in float32 and in bfloat16; and the matrix products
 of the published epoch alone (where nothing is published, of ours), recorded and played again into
 ready buffers in either precision. With ``--compiled`` (needs a C++ compiler, and 20 to 40 seconds
-for each) the published formulas also run as fast as torch alone makes them: compiled, in bfloat16,
-with a fused optimiser. Writes a table to ``benchmarks/results``.
+for each) the published formulas also run as fast as torch alone makes them: compiled, with a fused
+optimiser, in either precision. Writes a table to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -185,14 +185,14 @@ def loop(paper: Published, data: Data) -> Callable[[], float]:
     return lambda: in_batches(step, data)
 
 
-def compiled(paper: Published, data: Data) -> Callable[[], float]:
-    """All that torch itself has for the same formulas: compiled, in bfloat16, a fused optimiser."""
+def compiled(paper: Published, data: Data, *, half: bool) -> Callable[[], float]:
+    """All that torch itself has for the same formulas: compiled, with a fused optimiser."""
     optimiser = torch.optim.Adam(paper.weights, fused=True, **paper.adam)
     fast = torch.compile(paper.loss, dynamic=False)
 
     def step(x: torch.Tensor, label: torch.Tensor) -> None:
         optimiser.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
             loss, _ = fast(x, label)
         loss.backward()
         optimiser.step()
@@ -244,7 +244,9 @@ def contestants(case: str, data: Data, *, compiles: bool = False) -> dict[str, C
     if published is not None:
         racing["published loop"] = recorded = loop(published(), data)
         if compiles:
-            racing["published, compiled, bfloat16"] = compiled(published(), data)
+            for kind in ("float32", "bfloat16"):
+                of_kind = compiled(published(), data, half=kind == "bfloat16")
+                racing[f"published, compiled, {kind}"] = of_kind
     return racing | {
         "products, float32": products_of(recorded, torch.float32),
         "sigilla, float32": trained(make, data),
