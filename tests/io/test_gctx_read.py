@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import pickle
 import warnings
 from pathlib import Path
@@ -58,18 +59,22 @@ def expected(values, rows, cols):
     return values if cols is None else values[:, cols]
 
 
-@pytest.fixture(params=["own", "hdf5"])
+@pytest.fixture(params=["cached", "not cached", "hdf5"])
 def reading(request, monkeypatch):
-    """Both ways to the bytes, in tiles so small that tiny files are cut into many."""
+    """Each way to the bytes, in tiles so small that tiny files are cut into many."""
     for module in (_matrix, _mapped):
         monkeypatch.setattr(module, "TILE_BYTES", 256)
     monkeypatch.setattr(_mapped, "WINDOWS_BYTES", 700 * workers())
     monkeypatch.setattr(_mapped, "AHEAD_BYTES", 100)
     monkeypatch.setattr(_mapped, "ALONE_BYTES", 100)  # windows of several stretches, too
-    monkeypatch.setattr(_chunks, "PIECE", 3)
-    monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 0 if request.param == "own" else 2**40)
+    for module in (_chunks, _ids):
+        monkeypatch.setattr(module, "PIECE", 3)
+    monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 2**40 if request.param == "hdf5" else 0)
     if request.param == "hdf5":
         monkeypatch.setattr(_matrix, "mapped", lambda dataset: None)
+    else:
+        known = request.param == "cached"
+        monkeypatch.setattr(_mapped.Mapped, "_are_cached", lambda self, stretches: known)
     return request.param
 
 
@@ -251,6 +256,24 @@ def test_text_padded_with_blanks_is_read_without_them(gctx):
         )
         column[...] = np.array([b"A375", b"MCF7"] * 1000)
     assert read_gctx(path).obs["cell_id"].tolist() == ["A375", "MCF7"] * 1000
+
+
+@pytest.mark.parametrize(("answer", "cached"), [(3, True), (2, False), (None, False)])
+def test_pages_are_touched_only_where_the_system_says_that_it_has_all(
+    gctx, monkeypatch, answer, cached
+):
+    def syscall(number, file, asked, found, flags):
+        assert (number, list(asked)) == (451, [pages.base, 3 * mmap.PAGESIZE - 5])
+        found[0] = answer or 0
+        return -1 if answer is None else 0
+
+    path, _ = gctx(shape=(200, 100))
+    with h5py.File(path) as file:
+        pages = _mapped.mapped(file["/0/DATA/0/matrix"])
+    monkeypatch.setattr(_mapped, "_syscall", syscall)
+    assert pages._are_cached([(5, 3 * mmap.PAGESIZE - 5)]) is cached
+    monkeypatch.setattr(_mapped, "_syscall", None)
+    assert not pages._are_cached([(5, 3 * mmap.PAGESIZE - 5)])
 
 
 def test_rows_far_apart_are_mapped_few_at_a_time(gctx, monkeypatch):

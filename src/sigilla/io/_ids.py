@@ -12,7 +12,7 @@ import pandas as pd
 
 from sigilla.errors import DataError, listed
 from sigilla.io._bytes import are_ascii, hashes
-from sigilla.io._chunks import is_one_piece, read_at, read_column, read_pieces, slices
+from sigilla.io._chunks import PIECE, is_one_piece, read_at, read_column, read_pieces, slices
 from sigilla.io._metadata import decode
 
 if TYPE_CHECKING:
@@ -99,11 +99,14 @@ class Ids:
         wanted = pd.Index(hashes(asked))
         if not wanted.is_unique:  # names that no file holds may share a hash
             return self._text.get_indexer(pd.Index(names, dtype=object))
-        found = np.full(len(names), -1)
-        for block in slices(len(hashed)):
-            which = wanted.get_indexer(pd.Index(hashed[block]))
-            there = np.flatnonzero(which >= 0)
-            found[which[there]] = block.start + there
+        if len(hashed) <= PIECE:
+            found = hashed.get_indexer(wanted)
+        else:  # a table of the ids asked for is smaller
+            found = np.full(len(names), -1)
+            for block in slices(len(hashed)):
+                which = wanted.get_indexer(hashed[block])
+                there = np.flatnonzero(which >= 0)
+                found[which[there]] = block.start + there
         # The hashes of the file all differ, so an id of the same hash is this one or none is.
         there = np.flatnonzero(found >= 0)
         found[there[read_at(stored, found[there]) != asked[there]]] = -1
@@ -121,7 +124,7 @@ class Ids:
         return pd.Index(texts, dtype=object)
 
     @cached_property
-    def _hashes(self) -> NDArray[np.uint64] | None:
+    def _hashes(self) -> pd.Index | None:
         """Where they tell all ids apart; None where text has to."""
         if self.stored.dtype.kind != "S" or not len(self):
             return None
@@ -130,8 +133,11 @@ class Ids:
             if not are_ascii(values):
                 return None  # different bytes may be the same text, once in UTF-8, once in Latin-1
             found[piece] = hashes(values)
-        ordered = np.sort(found)
-        return None if bool(np.any(ordered[1:] == ordered[:-1])) else found
+        index = pd.Index(found)
+        if len(found) <= PIECE:  # the table that this makes is used to look ids up, too
+            return index if index.is_unique else None
+        ordered = np.sort(found)  # takes less memory than a table
+        return None if bool(np.any(ordered[1:] == ordered[:-1])) else index
 
 
 def _proposal(name: str, ids: pd.Index) -> str:

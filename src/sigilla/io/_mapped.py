@@ -40,10 +40,16 @@ TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
 
 # Linux's advice, from 5.14 on, to bring pages in, or to say why not. It has no name in Python.
 _POPULATE = 22
+# Likewise, from 6.5 on: its question how many pages of a file are in the system's cache.
+_CACHESTAT = 451
 # Advice that takes a while is given through C: mmap's own method would hold on to Python meanwhile.
-_madvise = ctypes.CDLL(None, use_errno=True).madvise if sys.platform != "win32" else None
-if _madvise is not None:
+_madvise = _syscall = None
+if sys.platform != "win32":
+    _madvise = ctypes.CDLL(None, use_errno=True).madvise
     _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+if sys.platform == "linux":
+    _syscall = ctypes.PyDLL(None).syscall  # too short to let others have Python meanwhile
+    _syscall.argtypes = [ctypes.c_long, ctypes.c_int, *[ctypes.c_void_p] * 2, ctypes.c_uint]
 
 
 def mapped(dataset: h5py.Dataset) -> Mapped | None:
@@ -56,7 +62,8 @@ def mapped(dataset: h5py.Dataset) -> Mapped | None:
         return None
     base = offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
     size = offset - base + dataset.size * dataset.dtype.itemsize
-    with Path(dataset.file.filename).open("rb") as file:
+    path = Path(dataset.file.filename)
+    with path.open("rb") as file:
         try:
             pages = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=base)
         except OSError:  # not on every file system
@@ -64,13 +71,15 @@ def mapped(dataset: h5py.Dataset) -> Mapped | None:
         except ValueError as error:
             raise OSError(f"the file ends before its matrix does: {error}") from error
     address = np.frombuffer(pages, np.uint8).ctypes.data
-    return Mapped(pages, address, offset - base, dataset.shape, dataset.dtype)
+    return Mapped(path, base, pages, address, offset - base, dataset.shape, dataset.dtype)
 
 
 @dataclass(frozen=True)
 class Mapped:
     """A matrix in a file that is mapped into memory."""
 
+    path: Path
+    base: int  # where in the file the map begins
     pages: mmap.mmap
     address: int
     start: int
@@ -154,7 +163,11 @@ class Mapped:
 
         To touch a page that cannot be had, of a damaged disk or a file cut off meanwhile, ends the
         process; populating it is an error instead. Other systems than Linux have no such thing.
+        Pages in the system's cache can be had, and touching some maps their neighbours as well,
+        in half the time.
         """
+        if self._are_cached(stretches):
+            return
         if len(stretches) > 1 and hasattr(mmap, "MADV_WILLNEED"):
             for begin, end in stretches:
                 with suppress(OSError):  # it is but advice
@@ -166,6 +179,20 @@ class Mapped:
                 code = ctypes.get_errno()
                 if code != errno.EINVAL:  # as an older Linux says
                     raise OSError(code, os.strerror(code))
+
+    def _are_cached(self, stretches: list[tuple[int, int]]) -> bool:
+        """Whether the system's cache has all of them; not where it does not say."""
+        if _syscall is None:
+            return False
+        found = (ctypes.c_uint64 * 5)()  # the first is the number of pages
+        with self.path.open("rb", buffering=0) as file:
+            for begin, end in stretches:
+                first = _page_of(begin)
+                asked = (ctypes.c_uint64 * 2)(self.base + first, end - first)
+                failed = _syscall(_CACHESTAT, file.fileno(), asked, found, 0)
+                if failed or found[0] * mmap.PAGESIZE < end - first:
+                    return False
+        return True
 
     def _give_back(self, begin: int, end: int) -> None:
         """Let go of pages, which stay in the system's cache; if that fails, they are but kept."""
