@@ -135,6 +135,14 @@ def test_genes_too_close_or_too_far_apart_for_double_precision_have_no_score(
         ks_scores(form(gene * 1e160))
 
 
+def test_many_samples_of_two_neighbouring_numbers_are_scored_as_of_any_two(monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", 0)
+    one = np.arange(50)[:, None] < 20
+    for low in (1.0, 1e16, 1e100):
+        gene = np.where(one, np.nextafter(low, np.inf), low)
+        np.testing.assert_allclose(ks_scores(gene), ks_scores(one * 1.0), rtol=1e-9)
+
+
 @pytest.mark.parametrize("many", [0, 10**6])
 @pytest.mark.parametrize("value", [0.1, 1e60 / 3, 1e180 / 3, np.finfo(float).max])
 def test_a_constant_gene_has_no_score_whatever_its_value(value, many, monkeypatch):

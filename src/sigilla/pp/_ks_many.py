@@ -60,7 +60,7 @@ def _score(values: Values, n: int, low: float, high: float, edges: Floats) -> fl
         return np.inf
     # Deviations are taken from the middle first: the mean alone has too few digits if it is large.
     zeros, middle = n - len(values), low / 2 + high / 2
-    mean, sd = _moments(values, zeros, middle, high - middle)
+    mean, sd = _moments(values, zeros, middle, max(high - middle, middle - low))
     if sd == 0:  # they differ by less than can be squared
         return np.nan
     return math.sqrt(n) * _distance(values, zeros, middle, mean, 1 / sd, edges)
