@@ -110,13 +110,14 @@ def by_fsum(gene):
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 def test_many_samples_of_any_shape_are_scored_as_sorted_ones(form, n):
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(n, 6))
+    X = rng.normal(size=(n, 7))
     X[7, 0] = 1e9  # all others are within one bin
     X[:, 1] = np.where(X[:, 1] > 0, 1.0, -1.0)  # two values
     X[:, 2] = rng.lognormal(sigma=4, size=n)
     X[:, 3] += 1e6  # a mean far above the spread
     X[rng.random(n) < 0.9, 4] = 0
     X[:, 5] = np.abs(X[:, 5]) * (rng.random(n) < 0.7)
+    X[5:, 6] = 0  # five values
     assert n >= _ks._MANY
     np.testing.assert_allclose(ks_scores(form(X)), [by_fsum(gene) for gene in X.T], rtol=1e-11)
 

@@ -74,19 +74,16 @@ def _moments(values: Values, zeros: int, middle: float, half: float) -> tuple[fl
     units so small that the sum is just below 2^63.
     """
     n = len(values) + zeros
-    per_one = _units(n * half)
-    total = zeros * np.int64(np.rint(-middle * per_one))
+    per_one, total = _units(n * half), np.int64(0)
     for i in range(len(values)):
         total += np.int64(np.rint((values[i] - middle) * per_one))
-    mean = total / per_one / n
+    mean = (total / per_one - zeros * middle) / n
 
-    per_one = _units(n * (half + abs(mean)) ** 2)
-    zero = -middle - mean
-    total = zeros * np.int64(np.rint(zero * zero * per_one))
+    per_one, total = _units(n * (half + abs(mean)) ** 2), np.int64(0)
     for i in range(len(values)):
         deviation = values[i] - middle - mean
         total += np.int64(np.rint(deviation * deviation * per_one))
-    return mean, math.sqrt(total / per_one / n)
+    return mean, math.sqrt((total / per_one + zeros * (middle + mean) ** 2) / n)
 
 
 @compiled
