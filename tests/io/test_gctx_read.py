@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import pickle
 import warnings
@@ -258,22 +259,44 @@ def test_text_padded_with_blanks_is_read_without_them(gctx):
     assert read_gctx(path).obs["cell_id"].tolist() == ["A375", "MCF7"] * 1000
 
 
-@pytest.mark.parametrize(("answer", "cached"), [(3, True), (2, False), (None, False)])
-def test_pages_are_touched_only_where_the_system_says_that_it_has_all(
-    gctx, monkeypatch, answer, cached
+@pytest.mark.parametrize(("answers", "touched"), [([3, 2], True), ([3, 1], False), ([-1], False)])
+def test_pages_are_only_touched_where_the_system_says_that_it_has_all(
+    gctx, monkeypatch, answers, touched
 ):
-    def syscall(number, file, asked, found, flags):
-        assert (number, list(asked)) == (451, [pages.base, 3 * mmap.PAGESIZE - 5])
-        found[0] = answer or 0
-        return -1 if answer is None else 0
-
     path, _ = gctx(shape=(200, 100))
     with h5py.File(path) as file:
-        pages = _mapped.mapped(file["/0/DATA/0/matrix"])
+        matrix = _mapped.mapped(file["/0/DATA/0/matrix"])
+    page = mmap.PAGESIZE
+    asked, advice, left = [], [], list(answers)
+
+    def syscall(number, file, what, found, flags):
+        assert (number, flags) == (451, 0)
+        asked.append(list(what))
+        found[0] = max(left[0], 0)
+        return min(left.pop(0), 0)
+
     monkeypatch.setattr(_mapped, "_syscall", syscall)
-    assert pages._are_cached([(5, 3 * mmap.PAGESIZE - 5)]) is cached
-    monkeypatch.setattr(_mapped, "_syscall", None)
-    assert not pages._are_cached([(5, 3 * mmap.PAGESIZE - 5)])
+    monkeypatch.setattr(_mapped, "_madvise", lambda begin, size, kind: advice.append(kind) or 0)
+    monkeypatch.setattr(_mapped.sys, "platform", "linux")
+    matrix._bring_in([(5, 3 * page - 5), (3 * page + 7, 4 * page + 9)])
+    both = [[matrix.base, 3 * page - 5], [matrix.base + 3 * page, page + 9]]
+    assert asked == both[: len(answers)]
+    assert advice == ([] if touched else [_mapped._POPULATE] * 2)
+
+
+def test_a_file_that_the_system_knows_all_of_is_known_to_be_cached(gctx):
+    path, _ = gctx(shape=(200, 100))
+    path.read_bytes()
+    with h5py.File(path) as file:
+        matrix = _mapped.mapped(file["/0/DATA/0/matrix"])
+    found = (ctypes.c_uint64 * 5)()
+    whole = (ctypes.c_uint64 * 2)(0, path.stat().st_size)
+    with path.open("rb") as file:
+        tells = _mapped._syscall and not _mapped._syscall(451, file.fileno(), whole, found, 0)
+    assert matrix._are_cached([(0, 50_000)]) == bool(tells)
+    assert not matrix._are_cached([(0, 50_000), (0, 10**7)])  # there is no more of the file
+    path.unlink()
+    assert not matrix._are_cached([(0, 50_000)])
 
 
 def test_rows_far_apart_are_mapped_few_at_a_time(gctx, monkeypatch):

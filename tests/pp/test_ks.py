@@ -80,11 +80,37 @@ def test_zeros_that_are_stored_count_as_zeros(monkeypatch):
     np.testing.assert_allclose(ks_scores(stored), ks_scores(stored.toarray()), rtol=1e-12)
 
 
-def test_entries_given_twice_are_added_and_the_input_is_left_alone():
+@pytest.mark.parametrize("many", [0, 10**6])
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix])
+def test_entries_given_twice_are_added_and_the_input_is_left_alone(form, many, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", many)
     twice = sparse.csc_matrix(([1.0, 2.0, 3.0], [0, 0, 2], [0, 3]), shape=(4, 1))
+    if form is sparse.csr_matrix:
+        twice = sparse.csr_matrix(([1.0, 2.0, 3.0], [0, 0, 0], [0, 2, 2, 3, 3]), shape=(4, 1))
     expected = ks_scores(np.array([[3.0], [0.0], [3.0], [0.0]]))
     np.testing.assert_allclose(ks_scores(twice), expected)
     assert twice.nnz == 3
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+@pytest.mark.parametrize("many", [0, 10**6])
+def test_matrices_with_nothing_in_them_are_scored(form, many, monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", many)
+    assert ks_scores(form(np.zeros((9, 0)))).shape == (0,)
+    np.testing.assert_array_equal(ks_scores(form(np.zeros((9, 3)))), np.full(3, np.nan))
+
+
+def test_samples_that_may_not_be_changed_or_are_not_in_order_are_scored(monkeypatch):
+    monkeypatch.setattr(_ks, "_MANY", 0)
+    X = sparse.csr_matrix(zero_heavy(60, 20, density=0.4))
+    expected = ks_scores(X.toarray())
+    for i in range(60):
+        row = slice(X.indptr[i], X.indptr[i + 1])
+        X.data[row], X.indices[row] = X.data[row][::-1].copy(), X.indices[row][::-1].copy()
+    X.has_sorted_indices = False
+    for part in (X.data, X.indices, X.indptr):
+        part.flags.writeable = False
+    np.testing.assert_allclose(ks_scores(X, n_jobs=2), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("many", [0, 10**6])
@@ -106,7 +132,7 @@ def by_fsum(gene):
     return np.sqrt(n) * stats.kstest(z, "norm").statistic
 
 
-@pytest.mark.parametrize("n", [5000, 20_000])
+@pytest.mark.parametrize("n", [5000, 100_000])
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
 def test_many_samples_of_any_shape_are_scored_as_sorted_ones(form, n):
     rng = np.random.default_rng(0)
@@ -224,7 +250,10 @@ def test_a_constant_gene_has_no_score(form, many, monkeypatch):
 def test_values_that_are_no_numbers_are_refused_by_gene(form, many, value, monkeypatch):
     monkeypatch.setattr(_ks, "_MANY", many)
     X = np.random.default_rng(0).normal(size=(20, 6))
-    X[7, 3] = value
+    X[7:, 3] = value
+    with pytest.raises(DataError, match=r"1 of 6 genes hold NaN or infinite values \(columns 3\)"):
+        ks_scores(form(X))
+    X[:, 3] = value
     with pytest.raises(DataError, match=r"1 of 6 genes hold NaN or infinite values \(columns 3\)"):
         ks_scores(form(X))
 

@@ -164,7 +164,8 @@ class Mapped:
         To touch a page that cannot be had, of a damaged disk or a file cut off meanwhile, ends the
         process; populating it is an error instead. Other systems than Linux have no such thing.
         Pages in the system's cache can be had, and touching some maps their neighbours as well,
-        in half the time.
+        in half the time. That cache also counts pages that could not be read, until told to forget
+        them.
         """
         if self._are_cached(stretches):
             return
@@ -178,6 +179,7 @@ class Mapped:
             if _madvise(self.address + _page_of(begin), end - _page_of(begin), _POPULATE):
                 code = ctypes.get_errno()
                 if code != errno.EINVAL:  # as an older Linux says
+                    self._forget(begin, end)
                     raise OSError(code, os.strerror(code))
 
     def _are_cached(self, stretches: list[tuple[int, int]]) -> bool:
@@ -185,14 +187,21 @@ class Mapped:
         if _syscall is None:
             return False
         found = (ctypes.c_uint64 * 5)()  # the first is the number of pages
-        with self.path.open("rb", buffering=0) as file:
+        with suppress(OSError), self.path.open("rb", buffering=0) as file:
             for begin, end in stretches:
                 first = _page_of(begin)
                 asked = (ctypes.c_uint64 * 2)(self.base + first, end - first)
                 failed = _syscall(_CACHESTAT, file.fileno(), asked, found, 0)
                 if failed or found[0] * mmap.PAGESIZE < end - first:
                     return False
-        return True
+            return True
+        return False
+
+    def _forget(self, begin: int, end: int) -> None:
+        """Have the system's cache let go of pages, one of which could not be read."""
+        first = _page_of(begin)
+        with suppress(OSError), self.path.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), self.base + first, end - first, os.POSIX_FADV_DONTNEED)
 
     def _give_back(self, begin: int, end: int) -> None:
         """Let go of pages, which stay in the system's cache; if that fails, they are but kept."""

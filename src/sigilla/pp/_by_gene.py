@@ -38,9 +38,10 @@ def values_by_gene(
     if X.format == "csc":
         return ByGene(X.data.astype(kind, copy=False), X.indptr)
     X, p = X.tocsr(), X.shape[1]
-    if X.dtype.kind == "f":  # numba knows no others
+    if X.dtype.kind == "f" or not X.dtype.isnative:  # numba does not know all of them
         X = X.astype(kind, copy=False)
-    genes = X.indices.view(f"u{X.indices.itemsize}")  # none is asked if it counts from the end
+    # Without a sign: numba asks of an index that has one whether it counts from the end.
+    genes = X.indices.view(f"u{X.indices.itemsize}")
     edges = np.linspace(0, X.nnz, 4 * threads + 1).astype(int).tolist()
     shares = [slice(start, stop) for start, stop in pairwise(edges)]
     with ThreadPoolExecutor(threads) as pool:

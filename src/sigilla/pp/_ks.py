@@ -89,7 +89,7 @@ def ks_scores(
     width = max(_MIN_GENES, _BLOCK // n)
     blocks = [slice(start, min(start + width, p)) for start in range(0, p, width)]
     with ThreadPoolExecutor(threads) as pool:
-        scores = np.concatenate(list(pool.map(score, blocks)))
+        scores = np.concatenate([np.empty(0), *pool.map(score, blocks)])
     bad = np.flatnonzero(np.isinf(scores))
     if bad.size:
         msg = (

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtr
@@ -40,6 +40,8 @@ def score_many(values: Values, n: int) -> float:
     """
     missing = {"initial": 0.0} if len(values) < n else {}
     low, high = float(values.min(**missing)), float(values.max(**missing))  # NaN is both
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return math.inf
     if low == high:
         return math.nan
     bins = min(max(_MIN_BINS, 1 << (len(values) // 16).bit_length()), _MAX_BINS)
@@ -56,11 +58,14 @@ def _edges(bins: int) -> Floats:
 
 @compiled
 def _score(values: Values, n: int, low: float, high: float, edges: Floats) -> float:
-    if not math.isfinite(n * (high - low) ** 2):
+    if not math.isfinite(n * (2 * (high - low)) ** 2):
         return np.inf
     # Deviations are taken from the middle first: the mean alone has too few digits if it is large.
     zeros, middle = n - len(values), low / 2 + high / 2
-    mean, sd = _moments(values, zeros, middle, max(high - middle, middle - low))
+    half = max(high - middle, middle - low)
+    per_one = _units(n * half)
+    middle = np.rint(middle * per_one) / per_one  # so that zeros, too, are whole numbers from it
+    mean, sd = _moments(values, zeros, middle, half)
     if sd == 0:  # they differ by less than can be squared
         return np.nan
     return math.sqrt(n) * _distance(values, zeros, middle, mean, 1 / sd, edges)
@@ -71,7 +76,7 @@ def _moments(values: Values, zeros: int, middle: float, half: float) -> tuple[fl
     """Mean, from the middle, and standard deviation: the same for samples in whichever order.
 
     Sums of integers do not depend on it. So deviations, and then their squares, are counted in
-    units so small that the sum is just below 2^63.
+    units so small that the sum may come near to 2^62.
     """
     n = len(values) + zeros
     per_one, total = _units(n * half), np.int64(0)
@@ -79,7 +84,8 @@ def _moments(values: Values, zeros: int, middle: float, half: float) -> tuple[fl
         total += np.int64(np.rint((values[i] - middle) * per_one))
     mean = (total / per_one - zeros * middle) / n
 
-    per_one, total = _units(n * (half + abs(mean)) ** 2), np.int64(0)
+    # The variance is at most the product of the distances of mean and extremes (Bhatia & Davis).
+    per_one, total = _units(n * (half + mean) * (half - mean)), np.int64(0)
     for i in range(len(values)):
         deviation = values[i] - middle - mean
         total += np.int64(np.rint(deviation * deviation * per_one))
@@ -137,7 +143,9 @@ def _bin(z: float, bins: int) -> int:
 
 
 @compiled
-def _at_edges(counts: NDArray[np.integer], n: int, edges: Floats) -> tuple[float, Any]:
+def _at_edges(
+    counts: NDArray[np.integer], n: int, edges: Floats
+) -> tuple[float, NDArray[np.integer]]:
     """The largest distance at an edge; and how many are ahead of a bin that may have a larger one.
 
     Of any other bin this is -1.
