@@ -64,7 +64,7 @@ def _score(values: Values, n: int, low: float, high: float, edges: Floats) -> fl
     zeros, middle = n - len(values), low / 2 + high / 2
     half = max(high - middle, middle - low)
     per_one = _units(n * half)
-    middle = np.rint(middle * per_one) / per_one  # so that zeros, too, are whole numbers from it
+    middle = np.rint(middle * per_one) / per_one  # else each of many zeros is rounded alike
     mean, sd = _moments(values, zeros, middle, half)
     if sd == 0:  # they differ by less than can be squared
         return np.nan
