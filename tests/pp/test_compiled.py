@@ -55,6 +55,14 @@ def test_what_cannot_be_written_is_compiled_still(tmp_path):
     assert done.stdout == "1.5 0\n"
 
 
+def test_compiling_can_be_switched_off(tmp_path, monkeypatch):
+    (tmp_path / "half.py").write_text(HALF)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    command = [sys.executable, "-c", "from half import half; print(half(3), type(half).__name__)"]
+    done = subprocess.run(command, check=True, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert done.stdout == "1.5 function\n"
+
+
 def test_a_function_that_cannot_be_kept_is_compiled_still():
     names = {}
     exec("def half(x): return x / 2", names)  # it comes from no file

@@ -134,7 +134,7 @@ class Ids:
                 return None  # different bytes may be the same text, once in UTF-8, once in Latin-1
             found[piece] = hashes(values)
         index = pd.Index(found)
-        if len(found) <= PIECE:  # the table that this makes is used to look ids up, too
+        if len(found) <= PIECE:  # is_unique makes the table that get_indexer uses later
             return index if index.is_unique else None
         ordered = np.sort(found)  # takes less memory than a table
         return None if bool(np.any(ordered[1:] == ordered[:-1])) else index

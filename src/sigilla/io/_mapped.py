@@ -40,11 +40,11 @@ TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
 
 # Linux's advice, from 5.14 on, to bring pages in, or to say why not. It has no name in Python.
 _POPULATE = 22
-# Likewise, from 6.5 on: its question how many pages of a file are in the system's cache.
+# Its system call, from 6.5 on, that counts the pages of a file in the system's cache.
 _CACHESTAT = 451
-# Advice that takes a while is given through C: mmap's own method would hold on to Python meanwhile.
 _madvise = _syscall = None
 if sys.platform != "win32":
+    # Advice takes a while, during which mmap's own method would hold on to Python.
     _madvise = ctypes.CDLL(None, use_errno=True).madvise
     _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 if sys.platform == "linux":
@@ -179,7 +179,8 @@ class Mapped:
             if _madvise(self.address + _page_of(begin), end - _page_of(begin), _POPULATE):
                 code = ctypes.get_errno()
                 if code != errno.EINVAL:  # as an older Linux says
-                    self._forget(begin, end)
+                    for stretch in stretches:
+                        self._forget(*stretch)
                     raise OSError(code, os.strerror(code))
 
     def _are_cached(self, stretches: list[tuple[int, int]]) -> bool:

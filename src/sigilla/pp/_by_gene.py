@@ -31,14 +31,14 @@ class ByGene(NamedTuple):
 def values_by_gene(
     X: sparse.csr_matrix | sparse.csc_matrix, kind: type[np.floating], threads: int
 ) -> ByGene:
-    """The stored values of a matrix by gene, as numbers of a kind."""
+    """The stored values of a matrix by gene, converted to ``kind``."""
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
     if X.format == "csc":
         return ByGene(X.data.astype(kind, copy=False), X.indptr)
     X, p = X.tocsr(), X.shape[1]
-    if X.dtype.kind == "f" or not X.dtype.isnative:  # numba does not know all of them
+    if X.dtype.kind == "f" or not X.dtype.isnative:  # numba lacks some of them
         X = X.astype(kind, copy=False)
     # Without a sign: numba asks of an index that has one whether it counts from the end.
     genes = X.indices.view(f"u{X.indices.itemsize}")
@@ -73,10 +73,10 @@ def _move(
     by_gene: NDArray[np.floating],
     size: int,
 ) -> None:
-    """Put each value behind the last one of its gene, the first of which goes to ``first``.
+    """Write each value to the next free place of its gene, which ``first`` holds and moves on.
 
-    The genes lie too far apart for a cache. So a piece that is in it is brought together by gene
-    first, and what it has of a gene written at once.
+    Places of different genes are too far apart for the cache. So the values of a piece that fits
+    it are first grouped by gene, and those of one gene are then written together.
     """
     piece = np.empty(min(size, len(values)), by_gene.dtype)
     at = np.empty(len(first), np.int64)

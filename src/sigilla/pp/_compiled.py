@@ -1,4 +1,4 @@
-"""Loops that numpy would pass over memory for again and again, made machine code by numba.
+"""Loops compiled by numba, where numpy would pass over the same memory several times.
 
 Importing this imports numba, which takes a quarter of a second: only functions that need it do.
 """
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# Seconds to wait for other processes, which need a few milliseconds each.
+_PATIENCE = 60
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as machine code, which divides by zero as numpy does and lets other threads run.
 
@@ -26,8 +30,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         fast = njit(function, cache=True, **options)
     except RuntimeError:  # neither beside the module nor in the user's home
         return njit(function, **options)
-    # Processes that keep two types of a function at the same time would take one for the other.
-    kept = vars(fast)["_cache"]
+    kept = vars(fast).get("_cache")
+    if kept is None:  # NUMBA_DISABLE_JIT is set
+        return fast
+    # Processes that save code for two types at once may choose the same file name: later calls for
+    # one type would then run the code of the other.
     lock = Path(kept.cache_path) / f"{function.__module__}.lock"
     for name in ("load_overload", "save_overload"):
         setattr(kept, name, _one_at_a_time(getattr(kept, name), lock))
@@ -38,9 +45,9 @@ def _one_at_a_time(work: Callable[..., Any], lock: Path) -> Callable[..., Any]:
     def locked(*args: Any) -> Any:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(lock):
+            with FileLock(lock, timeout=_PATIENCE):
                 return work(*args)
-        except (OSError, NotImplementedError):  # no room or no locks there: nothing is kept
+        except (OSError, NotImplementedError):  # no room, no locks, no end of waiting
             return None
 
     return locked

@@ -46,8 +46,8 @@ def influential_features(
     single cells, filter genes and take the logarithm first, else the zeros make every gene
     non-normal.
 
-    The first call for 4,096 samples or more, and for each type of numbers, compiles what it needs
-    for some seconds, and keeps it where it can.
+    The first call with 4,096 samples or more spends some seconds compiling, once for each type of
+    numbers; the machine code is kept for later processes where possible.
 
     Parameters
     ----------

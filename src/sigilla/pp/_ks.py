@@ -103,8 +103,8 @@ def ks_scores(
 def score_rows(rows: NDArray[np.number]) -> Floats:
     """Score each row of a genes x samples array, which is sorted in place.
 
-    A row with NaN or infinite values, or with values so large that squares are, scores ``inf``; a
-    constant row ``nan``.
+    A row with NaN or infinite values, or with values so large that their squares are infinite,
+    scores ``inf``; a constant row ``nan``.
     """
     rows.sort(axis=1)
     first, last = rows[:, 0], rows[:, -1]  # NaN sorts last, so the ends show every bad value

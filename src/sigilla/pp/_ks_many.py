@@ -35,11 +35,12 @@ _MIN_BINS, _MAX_BINS = 64, 4096
 def score_many(values: Values, n: int) -> float:
     """Score a gene of ``n`` samples, of which those without a value are zero.
 
-    A gene with NaN or infinite values, or with values so large that squares are, scores ``inf``; a
-    constant one ``nan``.
+    A gene with NaN or infinite values, or with values so large that their squares are infinite,
+    scores ``inf``; a constant one ``nan``.
     """
     missing = {"initial": 0.0} if len(values) < n else {}
-    low, high = float(values.min(**missing)), float(values.max(**missing))  # NaN is both
+    # Both are NaN if any value is.
+    low, high = float(values.min(**missing)), float(values.max(**missing))
     if not (math.isfinite(low) and math.isfinite(high)):
         return math.inf
     if low == high:
@@ -64,7 +65,8 @@ def _score(values: Values, n: int, low: float, high: float, edges: Floats) -> fl
     zeros, middle = n - len(values), low / 2 + high / 2
     half = max(high - middle, middle - low)
     per_one = _units(n * half)
-    middle = np.rint(middle * per_one) / per_one  # else each of many zeros is rounded alike
+    # In whole units, so that the deviation of a zero, which many samples share, is not rounded.
+    middle = np.rint(middle * per_one) / per_one
     mean, sd = _moments(values, zeros, middle, half)
     if sd == 0:  # they differ by less than can be squared
         return np.nan
@@ -76,7 +78,7 @@ def _moments(values: Values, zeros: int, middle: float, half: float) -> tuple[fl
     """Mean, from the middle, and standard deviation: the same for samples in whichever order.
 
     Sums of integers do not depend on it. So deviations, and then their squares, are counted in
-    units so small that the sum may come near to 2^62.
+    units so small that the sum is at most about 2^62.
     """
     n = len(values) + zeros
     per_one, total = _units(n * half), np.int64(0)
@@ -94,7 +96,7 @@ def _moments(values: Values, zeros: int, middle: float, half: float) -> tuple[fl
 
 @compiled
 def _units(limit: float) -> float:
-    """How many units make one, if sums are at most ``limit``."""
+    """How many units make one, if sums are at most ``limit``; spreads below 1e-147 lose digits."""
     return math.ldexp(1.0, min(62 - math.frexp(limit)[1], 1023))
 
 
