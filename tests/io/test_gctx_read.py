@@ -68,8 +68,7 @@ def reading(request, monkeypatch):
     monkeypatch.setattr(_mapped, "WINDOWS_BYTES", 700 * workers())
     monkeypatch.setattr(_mapped, "AHEAD_BYTES", 100)
     monkeypatch.setattr(_mapped, "ALONE_BYTES", 100)  # windows of several stretches, too
-    for module in (_chunks, _ids):
-        monkeypatch.setattr(module, "PIECE", 3)
+    monkeypatch.setattr(_chunks, "PIECE", 3)
     monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 2**40 if request.param == "hdf5" else 0)
     if request.param == "hdf5":
         monkeypatch.setattr(_matrix, "mapped", lambda dataset: None)

@@ -139,7 +139,7 @@ def read_pieces(source: h5py.Dataset | Array) -> Iterator[tuple[slice, Array]]:
             yield piece, blocks.piece(piece, range(piece.start, piece.stop, blocks.height))
 
 
-def is_one_piece(source: h5py.Dataset) -> bool:
+def is_one_piece(source: h5py.Dataset | Array) -> bool:
     """Whether a one-dimensional dataset is worked on in one piece, and may be kept as well."""
     return len(source) <= PIECE and source.nbytes <= PIECE_BYTES
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sigilla.errors import DataError, listed
 from sigilla.io._bytes import are_ascii, hashes
-from sigilla.io._chunks import PIECE, is_one_piece, read_at, read_column, read_pieces, slices
+from sigilla.io._chunks import is_one_piece, read_at, read_column, read_pieces, slices
 from sigilla.io._metadata import decode
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Ids:
         wanted = pd.Index(hashes(asked))
         if not wanted.is_unique:  # names that no file holds may share a hash
             return self._text.get_indexer(pd.Index(names, dtype=object))
-        if len(hashed) <= PIECE:
+        if is_one_piece(stored):
             found = hashed.get_indexer(wanted)
         else:  # a table of the ids asked for is smaller
             found = np.full(len(names), -1)
@@ -134,7 +134,7 @@ class Ids:
                 return None  # different bytes may be the same text, once in UTF-8, once in Latin-1
             found[piece] = hashes(values)
         index = pd.Index(found)
-        if len(found) <= PIECE:  # is_unique makes the table that get_indexer uses later
+        if is_one_piece(self.stored):  # is_unique makes the table that get_indexer uses later
             return index if index.is_unique else None
         ordered = np.sort(found)  # takes less memory than a table
         return None if bool(np.any(ordered[1:] == ordered[:-1])) else index

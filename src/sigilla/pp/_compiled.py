@@ -14,7 +14,6 @@ from numba import njit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 # Seconds to wait for other processes, which need a few milliseconds each.
 _PATIENCE = 60
 
@@ -47,7 +46,10 @@ def _one_at_a_time(work: Callable[..., Any], lock: Path) -> Callable[..., Any]:
             lock.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(lock, timeout=_PATIENCE):
                 return work(*args)
-        except (OSError, NotImplementedError):  # no room, no locks, no end of waiting
+        # What is kept only spares compiling. Where the folder is full, may no longer be written, is
+        # held for too long, or is on a file system without locks (a NotImplementedError of older
+        # filelocks), this process compiles for itself, and the results are the same.
+        except (OSError, NotImplementedError):
             return None
 
     return locked

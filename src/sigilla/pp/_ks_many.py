@@ -3,7 +3,7 @@
 Both distributions rise, so what they are at the two edges of a bin bounds how far they are apart
 inside it. The values of a gene are counted in equal bins, and only those of a bin whose bound is
 above the distance found at an edge are sorted and looked at: of sparse genes one in a hundred or
-less. The score is the one that all values sorted would give.
+less. The score is the one that all values sorted would give, but for rounding.
 
 Neither counts nor the sums of the moments depend on the order of the samples: here, too, permuted
 samples give bit-identical scores.
@@ -67,21 +67,23 @@ def _score(values: Values, n: int, low: float, high: float, edges: Floats) -> fl
     per_one = _units(n * half)
     # In whole units, so that the deviation of a zero, which many samples share, is not rounded.
     middle = np.rint(middle * per_one) / per_one
-    mean, sd = _moments(values, zeros, middle, half)
+    mean, sd = _moments(values, zeros, middle, half, per_one)
     if sd == 0:  # they differ by less than can be squared
         return np.nan
     return math.sqrt(n) * _distance(values, zeros, middle, mean, 1 / sd, edges)
 
 
 @compiled
-def _moments(values: Values, zeros: int, middle: float, half: float) -> tuple[float, float]:
+def _moments(
+    values: Values, zeros: int, middle: float, half: float, per_one: float
+) -> tuple[float, float]:
     """Mean, from the middle, and standard deviation: the same for samples in whichever order.
 
     Sums of integers do not depend on it. So deviations, and then their squares, are counted in
     units so small that the sum is at most about 2^62.
     """
     n = len(values) + zeros
-    per_one, total = _units(n * half), np.int64(0)
+    total = np.int64(0)
     for i in range(len(values)):
         total += np.int64(np.rint((values[i] - middle) * per_one))
     mean = (total / per_one - zeros * middle) / n
