@@ -4,10 +4,10 @@
 
 For each case these take turns: the published loop, written anew from its formulas; the same
 objective and widths through sigilla's trainer, in float32 and in bfloat16; and the matrix products
-of the published epoch alone (where nothing is published, of ours), recorded and played again into
-ready buffers in either precision. With ``--compiled`` (needs a C++ compiler, and 20 to 40 seconds
-for each) the published formulas also run as fast as torch alone makes them: compiled, with a fused
-optimiser, in either precision. Writes a table to ``benchmarks/results``.
+of the published epoch alone (where nothing is published, of ours), recorded and played again by
+``torch.matmul`` into ready buffers in either precision. With ``--compiled`` (needs a C++ compiler,
+and 20 to 40 seconds for each) the published formulas also run as fast as torch alone makes them:
+compiled, with a fused optimiser, in either precision. Writes a table to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ ONE_EPOCH = {"max_epochs": 2, "validation_fraction": 0.0}  # the first one warms
 
 aten = torch.ops.aten
 PRODUCTS = {aten.mm.default: 0, aten.addmm.default: 1, aten.bmm.default: 0}
+ONEDNN_PRODUCT = "mkldnn::_linear_pointwise"
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,12 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
+        two = ()
         if func in PRODUCTS:
             two = args[PRODUCTS[func] : PRODUCTS[func] + 2]
+        elif func.name() == ONEDNN_PRODUCT:
+            two = (args[0], args[1].T)
+        if two:
             self.calls.append(tuple((tuple(t.shape), t.stride()) for t in two))
         return func(*args, **(kwargs or {}))
 

@@ -13,6 +13,7 @@ from sigilla.models import _base
 from sigilla.models._config import Config, param
 from sigilla.models._discriminant import class_means, discriminant, residuals, without_noise
 from sigilla.nn import (
+    Linear,
     LinearPlus,
     Pull,
     Scale,
@@ -116,14 +117,14 @@ class SVQVAE(_base.Model):
         self.encoder: nn.Module
         self.decoder: nn.Module
         if self.is_published:
-            self.encoder = nn.Sequential(nn.Linear(n_features, c.n_latent), Tanh())
+            self.encoder = nn.Sequential(Linear(n_features, c.n_latent), Tanh())
             self.decoder = nn.Sequential(
-                nn.Linear(c.n_latent, n_features), Tanh(), Scale(_PUBLISHED_RANGE)
+                Linear(c.n_latent, n_features), Tanh(), Scale(_PUBLISHED_RANGE)
             )
             return
         self.standardise = Standardise(n_features)
         self.encoder = LinearPlus(n_features, c.n_hidden, c.n_latent, dropout=c.dropout)
-        self.decoder = nn.Linear(c.n_latent, n_classes)
+        self.decoder = Linear(c.n_latent, n_classes)
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("basis", torch.zeros(n_classes, n_features))
 

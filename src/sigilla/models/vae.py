@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 from sigilla.models import _base
 from sigilla.models._config import Config, param
 from sigilla.nn import (
+    Linear,
     LinearPlus,
     Standardise,
     gaussian_nll,
@@ -84,7 +85,7 @@ class VAE(_base.Model):
         self.register_buffer("beta", torch.tensor(c.beta))
         if c.recipe == "chen2023":
             self.encoder = _RectifiedHeads(n_features, c.n_latent)
-            self.decoder = nn.Linear(c.n_latent, n_features)
+            self.decoder = Linear(c.n_latent, n_features)
             return
         self.encoder = LinearPlus(n_features, c.n_hidden, 2 * c.n_latent)
         self.decoder = LinearPlus(c.n_latent, c.n_hidden, n_features)
@@ -160,7 +161,7 @@ class _RectifiedHeads(nn.Module):
     def __init__(self, n_features: int, n_latent: int) -> None:
         super().__init__()
         self.heads = nn.ModuleList(
-            nn.Sequential(nn.Linear(n_features, n_latent), nn.BatchNorm1d(n_latent), nn.ReLU())
+            nn.Sequential(Linear(n_features, n_latent), nn.BatchNorm1d(n_latent), nn.ReLU())
             for _ in range(2)
         )
 

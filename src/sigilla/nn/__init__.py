@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sigilla.nn._divergences import kl_standard_normal
 from sigilla.nn._likelihoods import gaussian_nll, squared_error
+from sigilla.nn._linear import Linear
 from sigilla.nn._pca import principal_axes
 from sigilla.nn._quantisers import (
     Pull,
@@ -17,6 +18,7 @@ from sigilla.nn._stacks import LinearPlus, Scale, Standardise, mlp
 from sigilla.nn._tanh import Tanh
 
 __all__ = [
+    "Linear",
     "LinearPlus",
     "Pull",
     "Scale",

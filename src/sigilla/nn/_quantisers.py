@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 
 from sigilla.nn._likelihoods import mean_square
+from sigilla.nn._linear import linear
 from sigilla.nn._precision import in_full, product_type
 from sigilla.nn._tanh import tanh_values
 
@@ -139,7 +140,8 @@ class _StraightThroughError(torch.autograd.Function):
         of_rows = through(apart, F.embedding(chosen, curve)).to(cast.dtype)
         of_codes = through(torch.zeros_like(curve).index_add_(0, chosen, apart), curve)
         of_weight = (of_codes.to(codes.dtype).T @ codes).to(of_codes.dtype)
-        return (of_rows @ cast).to(ctx.dtype), None, None, None, of_weight, of_codes.sum(0), None
+        of_z = linear(of_rows, cast.T).to(ctx.dtype)
+        return of_z, None, None, None, of_weight, of_codes.sum(0), None
 
 
 _straight_through_error: Callable[..., Tensor] = _StraightThroughError.apply

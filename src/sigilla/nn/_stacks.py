@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from sigilla.nn._linear import Linear
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,10 +26,10 @@ def mlp(sizes: Sequence[int], *, activation: str = "gelu", dropout: float = 0.0)
     """Linear layers of the given sizes, an activation (and dropout) between but not after them."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes[:-1]):
-        layers += [nn.Linear(n_in, n_out), _ACTIVATIONS[activation]()]
+        layers += [Linear(n_in, n_out), _ACTIVATIONS[activation]()]
         if dropout:
             layers.append(nn.Dropout(dropout))
-    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+    return nn.Sequential(*layers, Linear(sizes[-2], sizes[-1]))
 
 
 class LinearPlus(nn.Module):
@@ -38,7 +40,7 @@ class LinearPlus(nn.Module):
 
     def __init__(self, n_in: int, n_hidden: int, n_out: int, *, dropout: float = 0.0) -> None:
         super().__init__()
-        self.linear = nn.Linear(n_in, n_out)
+        self.linear = Linear(n_in, n_out)
         self.network = mlp([n_in, n_hidden, n_out], dropout=dropout)
         for parameter in self.network[-1].parameters():
             nn.init.zeros_(parameter)
