@@ -184,8 +184,10 @@ def test_where_a_file_system_maps_no_files_hdf5_reads_them(gctx, monkeypatch):
         raise OSError(errno.ENODEV, "No such device")
 
     path, values = gctx(shape=(50, 20))
+    genes = read_gctx(path).var_names[[3, 0]]
     monkeypatch.setattr(mmap, "mmap", refused)
-    np.testing.assert_array_equal(read_gctx(path).X, values)
+    found = read_gctx(path, rid=genes).X
+    np.testing.assert_array_equal(found, values[:, [3, 0]])
     assert tries
 
 
@@ -203,17 +205,21 @@ def populates() -> bool:
 CUT_WHILE_READ = """
 import os, sys
 from sigilla.errors import FileError
-from sigilla.io import _mapped, read_gctx
+from sigilla.io import _mapped, _whole_rows, read_gctx
 
-fill = _mapped.Mapped._fill
+def cut_before(holder, name):
+    step = getattr(holder, name)
 
-def cut_first(self, *args):
-    os.truncate(sys.argv[1], 50_000)
-    fill(self, *args)
+    def cut_first(*args):
+        os.truncate(sys.argv[1], 50_000)
+        step(*args)
 
-_mapped.Mapped._fill = cut_first
+    setattr(holder, name, cut_first)
+
+cut_before(_mapped.Mapped, "_fill")
+cut_before(_whole_rows, "_read")
 try:
-    read_gctx(sys.argv[1])
+    read_gctx(sys.argv[1], rid=sys.argv[2:] or None)
 except FileError as error:
     print(error)
 """
@@ -223,9 +229,10 @@ except FileError as error:
     not populates(),
     reason="needs MADV_POPULATE_READ (Linux 5.14): without it a missing page raises SIGBUS",
 )
-def test_a_file_cut_off_while_it_is_read_is_an_error_and_not_the_end_of_the_process(gctx):
+@pytest.mark.parametrize("genes", [[], ["id10", "id40"]], ids=["all genes", "some genes"])
+def test_a_file_cut_off_while_it_is_read_is_an_error_and_not_the_end_of_the_process(gctx, genes):
     path, _ = gctx(shape=(500, 100))
-    command = [sys.executable, "-c", CUT_WHILE_READ, str(path)]
+    command = [sys.executable, "-c", CUT_WHILE_READ, str(path), *genes]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "is damaged or incomplete" in done.stdout

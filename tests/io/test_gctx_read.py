@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sigilla.errors import DataError
-from sigilla.io import _chunks, _cmappy, _ids, _mapped, _matrix, disk_matrix, read_gctx
+from sigilla.io import _chunks, _cmappy, _ids, _mapped, _matrix, _whole_rows, disk_matrix, read_gctx
+from sigilla.io._contiguous import contiguous
 from sigilla.io._tasks import workers
 
 from .conftest import FILTERS, Layout, write_layout
@@ -60,7 +61,7 @@ def expected(values, rows, cols):
     return values if cols is None else values[:, cols]
 
 
-@pytest.fixture(params=["cached", "not cached", "hdf5"])
+@pytest.fixture(params=["read", "read late", "mapped", "mapped late", "hdf5"])
 def reading(request, monkeypatch):
     """Each way to the bytes, in tiles so small that tiny files are cut into many."""
     for module in (_matrix, _mapped):
@@ -70,11 +71,14 @@ def reading(request, monkeypatch):
     monkeypatch.setattr(_mapped, "ALONE_BYTES", 100)  # windows of several stretches, too
     monkeypatch.setattr(_chunks, "PIECE", 3)
     monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 2**40 if request.param == "hdf5" else 0)
-    if request.param == "hdf5":
-        monkeypatch.setattr(_matrix, "mapped", lambda dataset: None)
-    else:
-        known = request.param == "cached"
-        monkeypatch.setattr(_mapped.Mapped, "_are_cached", lambda self, stretches: known)
+    way, _, late = request.param.partition(" ")
+    monkeypatch.setattr(_whole_rows, "CALL_BYTES", 0 if way == "read" else 2**40)
+    monkeypatch.setattr(_whole_rows, "TASK_BYTES", 300)
+    if way == "hdf5":
+        monkeypatch.setattr(_matrix, "contiguous", lambda dataset: None)
+    if late:
+        monkeypatch.setattr(_whole_rows, "_is_filled_from_cache", lambda *part: False)
+    monkeypatch.setattr(_mapped.Mapped, "_are_cached", lambda self, stretches: not late)
     return request.param
 
 
@@ -264,7 +268,7 @@ def test_pages_are_only_touched_where_the_system_says_that_it_has_all(
 ):
     path, _ = gctx(shape=(200, 100))
     with h5py.File(path) as file:
-        matrix = _mapped.mapped(file["/0/DATA/0/matrix"])
+        matrix = _mapped.mapped(contiguous(file["/0/DATA/0/matrix"]))
     page = mmap.PAGESIZE
     asked, advice, left = [], [], list(answers)
 
@@ -287,7 +291,7 @@ def test_a_file_that_the_system_knows_all_of_is_known_to_be_cached(gctx):
     path, _ = gctx(shape=(200, 100))
     path.read_bytes()
     with h5py.File(path) as file:
-        matrix = _mapped.mapped(file["/0/DATA/0/matrix"])
+        matrix = _mapped.mapped(contiguous(file["/0/DATA/0/matrix"]))
     found = (ctypes.c_uint64 * 5)()
     whole = (ctypes.c_uint64 * 2)(0, path.stat().st_size)
     with path.open("rb") as file:
@@ -306,7 +310,7 @@ def test_rows_far_apart_are_mapped_few_at_a_time(gctx, monkeypatch):
     rows = np.arange(0, 1000, 50)
     with h5py.File(path) as file:
         found = np.empty((20, 25), values.dtype)
-        tasks = list(_mapped.mapped(file["/0/DATA/0/matrix"]).tasks(rows, None, found))
+        tasks = list(_mapped.mapped(contiguous(file["/0/DATA/0/matrix"])).tasks(rows, None, found))
         for task in tasks:
             task()
     assert len(tasks) >= 20 * 4000 // 8000

@@ -1,7 +1,7 @@
-"""Rows and columns of a contiguous HDF5 dataset, taken from a map of its file into memory.
+"""Rows and columns of a contiguous matrix, taken from a map of its file into memory.
 
-Reading would copy also what is not wanted, and one call for each scattered row costs more than the
-copy of the row.
+Reading would copy also what is not wanted, and a call for each of many short rows costs more than
+the copy of the row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,9 +24,9 @@ from sigilla.io._tasks import workers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import h5py
     from numpy.typing import NDArray
 
+    from sigilla.io._contiguous import Contiguous
     from sigilla.io._tasks import Task
 
     Array = NDArray[Any]
@@ -52,48 +51,43 @@ if sys.platform == "linux":
     _syscall.argtypes = [ctypes.c_long, ctypes.c_int, *[ctypes.c_void_p] * 2, ctypes.c_uint]
 
 
-def mapped(dataset: h5py.Dataset) -> Mapped | None:
-    """A dataset whose values stand in the file as in memory; None where HDF5 has to be asked."""
-    plain = dataset.chunks is None and not dataset.is_virtual and not dataset.external
-    if not plain or dataset.file.driver != "sec2" or dataset.dtype.kind not in "iuf":
-        return None
-    offset = dataset.id.get_offset()
-    if offset is None:  # nothing was ever written
-        return None
-    base = offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
-    size = offset - base + dataset.size * dataset.dtype.itemsize
-    path = Path(dataset.file.filename)
-    with path.open("rb") as file:
+def mapped(stored: Contiguous) -> Mapped | None:
+    """The matrix in its file, mapped; None on file systems that have no maps."""
+    base = stored.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+    size = stored.offset - base + stored.shape[0] * stored.line
+    with stored.path.open("rb") as file:
         try:
             pages = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=base)
-        except OSError:  # not on every file system
+        except OSError:
             return None
         except ValueError as error:
-            raise OSError(f"the file ends before its matrix does: {error}") from error
+            raise OSError(f"the file ended meanwhile: {error}") from error
     address = np.frombuffer(pages, np.uint8).ctypes.data
-    return Mapped(path, base, pages, address, offset - base, dataset.shape, dataset.dtype)
+    return Mapped(stored, base, pages, address)
 
 
 @dataclass(frozen=True)
 class Mapped:
     """A matrix in a file that is mapped into memory."""
 
-    path: Path
+    stored: Contiguous
     base: int  # where in the file the map begins
     pages: mmap.mmap
     address: int
-    start: int
-    shape: tuple[int, int]
-    dtype: np.dtype[Any]
+
+    @property
+    def start(self) -> int:
+        """Where in the map the matrix begins."""
+        return self.stored.offset - self.base
 
     @property
     def line(self) -> int:
         """Bytes of one row."""
-        return self.shape[1] * self.dtype.itemsize
+        return self.stored.line
 
     def tasks(self, rows: Index | None, cols: Index | None, out: Array) -> Iterator[Task]:
         """What fills ``out`` with these rows and columns, a window of the file by each task."""
-        item, order = self.dtype.itemsize, None
+        item, order = self.stored.dtype.itemsize, None
         edges = (0, self.line)  # what is wanted of a row lies between
         if cols is not None:
             edges = int(cols.min()) * item, int(cols.max() + 1) * item
@@ -131,16 +125,16 @@ class Mapped:
     ) -> None:
         """Put rows and columns of the window from row ``first`` to ``stop`` where they belong."""
         # Values as bytes of no type: of unaligned numbers numpy would make a copy first.
-        bare = np.dtype((np.void, self.dtype.itemsize))
+        bare = np.dtype((np.void, self.stored.dtype.itemsize))
         at = self.start + first * self.line
-        window: Array = np.ndarray((stop - first, self.shape[1]), bare, self.pages, at)
+        window: Array = np.ndarray((stop - first, self.stored.shape[1]), bare, self.pages, at)
         self._bring_in(self._stretches(first, stop, rows, edges))
-        if isinstance(target, slice) and out.dtype == self.dtype:
+        if isinstance(target, slice) and out.dtype == self.stored.dtype:
             _gather(window, rows, cols, out[target].view(bare))
         else:
             found = np.empty((stop - first if rows is None else len(rows), out.shape[1]), bare)
             _gather(window, rows, cols, found)
-            out[target] = found.view(self.dtype)
+            out[target] = found.view(self.stored.dtype)
         self._give_back(at, self.start + stop * self.line)
 
     def _stretches(
@@ -188,7 +182,7 @@ class Mapped:
         if _syscall is None:
             return False
         found = (ctypes.c_uint64 * 5)()  # the first is the number of pages
-        with suppress(OSError), self.path.open("rb", buffering=0) as file:
+        with suppress(OSError), self.stored.path.open("rb", buffering=0) as file:
             for begin, end in stretches:
                 first = _page_of(begin)
                 asked = (ctypes.c_uint64 * 2)(self.base + first, end - first)
@@ -201,7 +195,7 @@ class Mapped:
     def _forget(self, begin: int, end: int) -> None:
         """Have the system's cache let go of pages, one of which could not be read."""
         first = _page_of(begin)
-        with suppress(OSError), self.path.open("rb", buffering=0) as file:
+        with suppress(OSError), self.stored.path.open("rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), self.base + first, end - first, os.POSIX_FADV_DONTNEED)
 
     def _give_back(self, begin: int, end: int) -> None:

@@ -1,9 +1,9 @@
 """Any rows and columns of a two-dimensional HDF5 dataset, in any order, into one array.
 
 HDF5 reads under one lock and inflates on one thread. Where the bytes on disk are plain, a few
-threads take them from the file instead: from a map of it where they are contiguous, chunk by chunk
-where chunks are raw, deflated or shuffled. Everything else goes through HDF5 in tiles. Besides the
-result, each thread holds a few megabytes.
+threads take them from the file instead: of a contiguous matrix whole rows straight to the result
+and parts of rows from a map, else chunk by chunk where chunks are raw, deflated or shuffled.
+Everything else goes through HDF5 in tiles. Besides the result, each thread holds a few megabytes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sigilla.io._chunks import chunks_of
+from sigilla.io._contiguous import contiguous
 from sigilla.io._mapped import TILE_BYTES, mapped
 from sigilla.io._tasks import run_all
+from sigilla.io._whole_rows import whole_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,9 +55,14 @@ def read_matrix(
 def _tasks(
     dataset: h5py.Dataset, rows: Index | None, cols: Index | None, out: Array
 ) -> Iterable[Task]:
-    contiguous = mapped(dataset)
-    if contiguous is not None:
-        return contiguous.tasks(rows, cols, out)
+    stored = contiguous(dataset)
+    if stored is not None:
+        whole = whole_rows(stored, rows, out) if cols is None else None
+        if whole is not None:
+            return whole
+        matrix = mapped(stored)
+        if matrix is not None:
+            return matrix.tasks(rows, cols, out)
     return _tile_tasks(dataset, rows, cols, out)
 
 
