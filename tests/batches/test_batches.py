@@ -71,6 +71,15 @@ def test_values_that_are_no_numbers_are_counted_and_placed(bad):
         read_observations(table(x))
 
 
+def test_infinite_values_that_cancel_in_their_sum_are_seen_and_large_ones_are_welcome():
+    x = X.copy()
+    x[1, :2] = [3e38, 3e38]
+    np.testing.assert_array_equal(read_observations(table(x)).x, x)
+    x[3, :2] = [np.inf, -np.inf]
+    with pytest.raises(DataError, match=r"has 2 NaN or infinite value\(s\).*'s3'"):
+        read_observations(table(x))
+
+
 def test_empty_data_are_refused():
     with pytest.raises(DataError, match="empty: 4 observations x 0 features"):
         read_observations(table(X), mask_var=np.zeros(3, dtype=bool))

@@ -159,9 +159,10 @@ class Blocks:
         return x
 
     def _require_finite(self, x: NDArray[np.float32], first: int) -> None:
-        # The sum of a row is finite if its values are; only then is a look at each value needed.
+        # A finite sum has finite values only; of other rows each value is looked at, for the sum of
+        # large ones may be infinite.
         with np.errstate(over="ignore", invalid="ignore"):
-            suspects = np.flatnonzero(~np.isfinite(x.sum(axis=1, dtype=np.float64)))
+            suspects = np.flatnonzero(~np.isfinite(x.sum(axis=1)))
         wrong = suspects[~np.isfinite(x[suspects]).all(axis=1)]
         if len(wrong):
             count = int((~np.isfinite(x[wrong])).sum())
