@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from contextlib import suppress
 from functools import partial
@@ -11,6 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -46,21 +48,17 @@ def _tasks(stored: Contiguous, begins: Index, rows: Index, out: Array) -> Iterat
     cuts = np.flatnonzero(np.diff(np.cumsum(sizes[order]) // TASK_BYTES)) + 1
     into = out.reshape(-1).view(np.uint8).data
     for some in np.split(order, cuts):
-        at = (stored.offset + rows[some] * stored.line).tolist()
-        to = (begins[some] * stored.line).tolist()
-        parts = [into[a : a + n] for a, n in zip(to, sizes[some].tolist(), strict=True)]
-        yield partial(_read, stored, at, parts)
+        places = (stored.offset + rows[some] * stored.line).tolist()
+        starts, lengths = (begins[some] * stored.line).tolist(), sizes[some].tolist()
+        parts = [into[at : at + n] for at, n in zip(starts, lengths, strict=True)]
+        yield partial(_read, stored.path, list(zip(places, parts, strict=True)))
 
 
-def _read(stored: Contiguous, at: list[int], parts: list[memoryview]) -> None:
-    """Fill the parts from these places of the file."""
-    with stored.path.open("rb", buffering=0) as file:
-        n_ready = 0
-        for place, part in zip(at, parts, strict=True):
-            if not _is_filled_from_cache(file.fileno(), place, part):
-                break
-            n_ready += 1
-        late = list(zip(at, parts, strict=True))[n_ready:]
+def _read(path: Path, wanted: list[tuple[int, memoryview]]) -> None:
+    """Fill each part from its place in the file."""
+    with path.open("rb", buffering=0) as file:
+        is_filled = partial(_is_filled_from_cache, file.fileno())
+        late = list(itertools.dropwhile(lambda one: is_filled(*one), wanted))
         if hasattr(os, "posix_fadvise"):
             for place, part in late:  # the disk looks for all at once
                 with suppress(OSError):  # it is but advice
