@@ -72,10 +72,12 @@ def reading(request, monkeypatch):
     monkeypatch.setattr(_chunks, "PIECE", 3)
     monkeypatch.setattr(_chunks, "MIN_CHUNK_BYTES", 2**40 if request.param == "hdf5" else 0)
     way, _, late = request.param.partition(" ")
-    monkeypatch.setattr(_whole_rows, "CALL_BYTES", 0 if way == "read" else 2**40)
+    monkeypatch.setattr(_whole_rows, "CALL_BYTES", 0)
     monkeypatch.setattr(_whole_rows, "TASK_BYTES", 300)
     if way == "hdf5":
         monkeypatch.setattr(_matrix, "contiguous", lambda dataset: None)
+    if way == "mapped":
+        monkeypatch.setattr(_matrix, "whole_rows", lambda *given: None)
     if late:
         monkeypatch.setattr(_whole_rows, "_is_filled_from_cache", lambda *part: False)
     monkeypatch.setattr(_mapped.Mapped, "_are_cached", lambda self, stretches: not late)

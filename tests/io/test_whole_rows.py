@@ -34,6 +34,7 @@ def reads(monkeypatch):
         return preadv(file, buffers, place, *flags)
 
     monkeypatch.setattr(os, "preadv", noted)
+    monkeypatch.setattr(_whole_rows, "_NOWAIT", None)  # each part is asked for once
     return seen
 
 
@@ -114,6 +115,30 @@ def test_a_file_that_ends_meanwhile_is_an_error(stored):
     os.truncate(matrix.path, matrix.offset + 30_000)
     with pytest.raises(OSError, match="the file ended while its matrix was read"):
         filled(matrix, None)
+
+
+def test_another_file_in_its_place_is_an_error(stored, tmp_path):
+    matrix, values = stored
+    tasks = _whole_rows.whole_rows(matrix, None, np.empty_like(values))
+    (tmp_path / "other").write_bytes(matrix.path.read_bytes())
+    (tmp_path / "other").replace(matrix.path)
+    with pytest.raises(OSError, match="another file has taken its place"):
+        next(tasks)()
+
+
+@pytest.mark.parametrize("kind", ["user block", "of 12 bits"])
+def test_what_is_not_in_the_file_as_in_memory_is_left_to_hdf5(tmp_path, kind):
+    block = 512 if kind == "user block" else 0
+    with h5py.File(tmp_path / "odd.h5", "w", userblock_size=block) as file:
+        odd = h5py.h5t.STD_I16LE.copy()
+        if not block:
+            odd.set_precision(12)
+            odd.set_offset(4)
+        space = h5py.h5s.create_simple((3, 2))
+        h5py.h5d.create(file.id, b"x", odd, space)
+        if not block:
+            file["x"][...] = [[1, 2], [3, 4], [5, 6]]
+        assert contiguous(file["x"]) is None
 
 
 def test_a_file_that_ends_before_its_matrix_is_an_error_before_any_work(stored):

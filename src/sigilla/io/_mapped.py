@@ -55,7 +55,7 @@ def mapped(stored: Contiguous) -> Mapped | None:
     """The matrix in its file, mapped; None on file systems that have no maps."""
     base = stored.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
     size = stored.offset - base + stored.shape[0] * stored.line
-    with stored.path.open("rb") as file:
+    with stored.open() as file:
         try:
             pages = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=base)
         except OSError:

@@ -12,7 +12,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -51,12 +50,12 @@ def _tasks(stored: Contiguous, begins: Index, rows: Index, out: Array) -> Iterat
         places = (stored.offset + rows[some] * stored.line).tolist()
         starts, lengths = (begins[some] * stored.line).tolist(), sizes[some].tolist()
         parts = [into[at : at + n] for at, n in zip(starts, lengths, strict=True)]
-        yield partial(_read, stored.path, list(zip(places, parts, strict=True)))
+        yield partial(_read, stored, list(zip(places, parts, strict=True)))
 
 
-def _read(path: Path, wanted: list[tuple[int, memoryview]]) -> None:
+def _read(stored: Contiguous, wanted: list[tuple[int, memoryview]]) -> None:
     """Fill each part from its place in the file."""
-    with path.open("rb", buffering=0) as file:
+    with stored.open() as file:
         is_filled = partial(_is_filled_from_cache, file.fileno())
         late = list(itertools.dropwhile(lambda one: is_filled(*one), wanted))
         if hasattr(os, "posix_fadvise"):
