@@ -42,7 +42,7 @@ def contiguous(dataset: h5py.Dataset) -> Contiguous | None:
     plain = dataset.chunks is None and not dataset.is_virtual and not dataset.external
     if not plain or dataset.file.driver != "sec2" or dataset.dtype.kind not in "iuf":
         return None
-    if dataset.file.userblock_size or not _is_stored_as(dataset, dataset.dtype):
+    if dataset.file.userblock_size or not _is_as_in_memory(dataset):
         return None
     offset = dataset.id.get_offset()
     if offset is None:  # nothing was ever written
@@ -55,9 +55,9 @@ def contiguous(dataset: h5py.Dataset) -> Contiguous | None:
     return found
 
 
-def _is_stored_as(dataset: h5py.Dataset, dtype: np.dtype[Any]) -> bool:
-    """Whether numbers are in the file what they are in numpy; some it only has wider ones for."""
-    return bool(h5py.h5t.py_create(dtype).equal(dataset.id.get_type()))
+def _is_as_in_memory(dataset: h5py.Dataset) -> bool:
+    """Whether the file has the bits that numpy has; for odd numbers h5py takes wider ones."""
+    return bool(h5py.h5t.py_create(dataset.dtype).equal(dataset.id.get_type()))
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

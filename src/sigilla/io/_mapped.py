@@ -182,7 +182,7 @@ class Mapped:
         if _syscall is None:
             return False
         found = (ctypes.c_uint64 * 5)()  # the first is the number of pages
-        with suppress(OSError), self.stored.path.open("rb", buffering=0) as file:
+        with suppress(OSError), self.stored.open() as file:
             for begin, end in stretches:
                 first = _page_of(begin)
                 asked = (ctypes.c_uint64 * 2)(self.base + first, end - first)
@@ -195,7 +195,7 @@ class Mapped:
     def _forget(self, begin: int, end: int) -> None:
         """Have the system's cache let go of pages, one of which could not be read."""
         first = _page_of(begin)
-        with suppress(OSError), self.stored.path.open("rb", buffering=0) as file:
+        with suppress(OSError), self.stored.open() as file:
             os.posix_fadvise(file.fileno(), self.base + first, end - first, os.POSIX_FADV_DONTNEED)
 
     def _give_back(self, begin: int, end: int) -> None:
