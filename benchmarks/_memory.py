@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import numpy as np
 
 PAGE = 4096
+# Of glibc's malloc.h.
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 
 def resident(field: str) -> int:
@@ -29,3 +32,15 @@ def have_at_hand(n_bytes: int) -> None:
     machine has free would drive files out of the system's cache.
     """
     np.empty(n_bytes, np.uint8)[::PAGE] = 1
+
+
+def keep_at_hand(n_bytes: int) -> None:
+    """Take this much memory, touch it and keep it for what this process asks for from here on.
+
+    Memory that is merely let go of is back with the host a few seconds later, which is too early
+    for work that takes longer.
+    """
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_TRIM_THRESHOLD, -1)  # nothing is given back
+    libc.mallopt(_MMAP_MAX, 0)  # nor mapped for itself, to be given back when it is let go of
+    have_at_hand(n_bytes)

@@ -3,17 +3,16 @@
     sigilla bench growth [--signatures 10000 100000 1000000] [--cells 1000 10000 100000]
                          [--only IF-PCA] [--repeats 5] [--out TABLE] [--quick]
 
-Every stage at every size runs in a process of its own: seconds of its work alone, and the process's
-peak memory above what its imports and its input took. Sizes take turns, round by round; a stage of
-more than a minute runs once. The exponent is that of the seconds of a round between the two largest
-sizes: 1 is proportional growth. Writes ``benchmarks/results/growth.md`` if all stages ran at these
-sizes, otherwise what ``--out`` names.
+Every stage at every size runs in processes of its own. The first shows how far its peak memory is
+above what its imports and its input took; the others, sizes in turns, the seconds of the work, in
+memory that they took before and kept. The exponent is that of the seconds of a round between the
+two largest sizes: 1 is proportional growth. Writes ``benchmarks/results/growth.md`` if all stages
+ran at these sizes, otherwise what ``--out`` names.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import statistics
@@ -21,13 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _memory import forget_peak, have_at_hand, resident
+from _memory import forget_peak, keep_at_hand, resident
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,6 @@ OUT = Path(__file__).parent / "results/growth.md"
 N_LANDMARKS, N_CLASSES, N_GENES = 978, 75, 20_000
 EXPRESSED = 0.1  # share of a cell's genes that are not 0
 SMALL = 500
-LONG = 60  # seconds, of a stage that is not repeated
 SUFFIX = {"signatures": "gctx", "cells": "npz"}
 STAGES = {
     "read GCTX": "signatures",
@@ -144,32 +143,37 @@ def prepare(stage: str, path: Path) -> Callable[[], Any]:
     return lambda: sg.tl.ifpca(adata, 8, n_init=10)
 
 
-def run_stage(stage: str, small: Path, path: Path) -> dict[str, float]:
+def run_stage(what: str, stage: str, small: Path, path: Path) -> float:
     """Called in a fresh process; the small data take what only the first call costs."""
     prepare(stage, small)()
     work = prepare(stage, path)
-    have_at_hand(2 * path.stat().st_size)
+    if what == "seconds":
+        keep_at_hand(2 * path.stat().st_size)
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
     before = resident("VmRSS")
     forget_peak()  # it is of the input
-    start = time.perf_counter()
     work()
-    return {
-        "seconds": time.perf_counter() - start,
-        "mib": (resident("VmHWM") - before) / 2**20,
-        "input": path.stat().st_size / 2**20,
-    }
+    return (resident("VmHWM") - before) / 2**20
 
 
 # -- the table ---------------------------------------------------------------------------------
 
 
-Runs = dict[int, list[dict[str, float]]]  # by size, one for each round
+@dataclass
+class Runs:
+    """Of one stage at one size."""
+
+    mib: float  # the process's peak above its imports and its input
+    input_mib: float
+    seconds: list[float]  # one for each round
 
 
 def measure(
     stages: dict[str, str], sizes: dict[str, list[int]], repeats: int, folder: Path
-) -> dict[str, Runs]:
-    found: dict[str, Runs] = {stage: {n: [] for n in sizes[stages[stage]]} for stage in stages}
+) -> dict[str, dict[int, Runs]]:
+    found: dict[str, dict[int, Runs]] = {}
     for kind, write in (("signatures", write_signatures), ("cells", write_cells)):
         if kind not in stages.values():
             continue
@@ -177,50 +181,52 @@ def measure(
         for n, path in paths.items():
             write(path, n)
         for stage in (s for s, k in stages.items() if k == kind):
+            found[stage] = {
+                n: Runs(
+                    in_new_process("mib", stage, paths[SMALL], paths[n]),
+                    paths[n].stat().st_size / 2**20,
+                    [],
+                )
+                for n in sizes[kind]
+            }
             for _ in range(repeats):
                 for n, runs in found[stage].items():
-                    runs.append(in_new_process(stage, paths[SMALL], paths[n]))
-                    print(f"{stage:32} {n:>9,}  {runs[-1]}", flush=True)
-                if max(runs[-1]["seconds"] for runs in found[stage].values()) > LONG:
-                    break
+                    runs.seconds.append(in_new_process("seconds", stage, paths[SMALL], paths[n]))
+                    print(f"{stage:32} {n:>9,}  {runs.seconds[-1]:.2f} s", flush=True)
         for path in paths.values():
             path.unlink()
     return found
 
 
-def in_new_process(stage: str, small: Path, path: Path) -> dict[str, float]:
-    command = [sys.executable, __file__, "--stage", stage, "--paths", str(small), str(path)]
+def in_new_process(what: str, stage: str, small: Path, path: Path) -> float:
+    command = [sys.executable, __file__, "--measure", what, stage, str(small), str(path)]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    facts: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
-    return facts
+    return float(answer.stdout.splitlines()[-1])
 
 
-def exponents(runs: Runs) -> list[float]:
+def exponents(by_size: dict[int, Runs]) -> list[float]:
     """Of each round, between the two largest sizes."""
-    small, large = sorted(runs)[-2:]
+    small, large = sorted(by_size)[-2:]
     return [
-        math.log(last["seconds"] / first["seconds"]) / math.log(large / small)
-        for first, last in zip(runs[small], runs[large], strict=True)
+        math.log(last / first) / math.log(large / small)
+        for first, last in zip(by_size[small].seconds, by_size[large].seconds, strict=True)
     ]
 
 
 def spread(values: list[float]) -> str:
-    """Least, median and greatest; of one, itself."""
-    three = (min(values), statistics.median(values), max(values))
-    return " / ".join(f"{v:.2f}" for v in (three if len(values) > 1 else values))
+    return " / ".join(f"{f(values):.2f}" for f in (min, statistics.median, max))
 
 
-def table(found: dict[str, Runs], load: float) -> str:
+def table(found: dict[str, dict[int, Runs]], load: float) -> str:
     lines = [
         "# Growth",
         "",
         (
             f"`sigilla bench growth`: {N_LANDMARKS} landmark genes and {N_CLASSES} classes, or "
             f"{N_GENES:,} genes of which {EXPRESSED:.0%} are expressed in a cell. Seconds: least / "
-            f"median / greatest of the rounds, in which sizes take turns; a stage of over {LONG} s "
-            "ran once. Before, twice the file's size of memory is touched and let go of. MiB: the "
-            "process's peak above its imports and the input in memory. Exponent: of a round's "
-            "seconds, between the two largest sizes. "
+            "median / greatest of the rounds, in which sizes take turns; the process has twice the "
+            "file's size of memory at hand. MiB: another process's peak above its imports and the "
+            "input in memory. Exponent: of a round's seconds, between the two largest sizes. "
             f"{os.cpu_count()} cores, load {load:.1f} at the start."
         ),
         "",
@@ -230,10 +236,9 @@ def table(found: dict[str, Runs], load: float) -> str:
     for stage, by_size in found.items():
         for n, runs in by_size.items():
             last = n == max(by_size) and len(by_size) > 1
-            mib, size = (max(run[fact] for run in runs) for fact in ("mib", "input"))
             lines.append(
-                f"| {stage} | {n:,} | {spread([run['seconds'] for run in runs])} | {mib:,.0f} | "
-                f"{size:,.0f} | {spread(exponents(by_size)) if last else ''} |"
+                f"| {stage} | {n:,} | {spread(runs.seconds)} | {runs.mib:,.0f} | "
+                f"{runs.input_mib:,.0f} | {spread(exponents(by_size)) if last else ''} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -247,11 +252,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="where the table goes")
     parser.add_argument("--quick", action="store_true", help="two small sizes")
-    parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
-    parser.add_argument("--paths", type=Path, nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.stage:
-        print(json.dumps(run_stage(args.stage, *args.paths)))
+    if args.measure:
+        what, stage, small, path = args.measure
+        print(run_stage(what, stage, Path(small), Path(path)))
         return
     sizes = {"signatures": args.signatures, "cells": args.cells}
     if args.quick:
