@@ -62,13 +62,11 @@ def test_a_table_says_what_was_scaled_up_and_pairs_runs_of_one_repeat(influentia
 
 def test_the_exponent_is_that_of_the_largest_sizes_in_one_round(growth):
     rounds = {10**3: [4.0, 4.0, 4.0], 10**4: [5.0, 10.0, 5.0], 10**5: [50.0, 50.0, 500.0]}
-    facts = {"mib": 1.0, "input": 2.0}
-    runs = {n: [{"seconds": s, **facts} for s in seconds] for n, seconds in rounds.items()}
+    runs = {n: growth["Runs"](1.0, 2.0, seconds) for n, seconds in rounds.items()}
     assert growth["exponents"](runs) == pytest.approx([1.0, np.log10(5), 2.0])
     rows = [line for line in growth["table"]({"IF-PCA": runs}, 0.5).splitlines() if "IF-P" in line]
     assert [row.endswith("|  |") for row in rows] == [True, True, False]
     assert rows[2].endswith("| 50.00 / 50.00 / 500.00 | 1 | 2 | 0.70 / 1.00 / 2.00 |")
-    assert growth["spread"]([1.5]) == "1.50"
 
 
 def test_a_stage_that_is_not_there_is_refused(growth, monkeypatch, capsys):
