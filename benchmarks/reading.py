@@ -24,7 +24,7 @@ import tempfile
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def parts(result: Any) -> tuple[list[pd.DataFrame], Any]:
 
 def peak_mib(tool: str, case: Case, small: Case) -> tuple[float, float]:
     """Peak resident memory of the read above that before it, and the size of its result."""
-    read(tool, small)  # whatever is loaded on first use
+    read(tool, replace(small, kind=case.kind))  # whatever is loaded on first use
     gc.collect()
     forget_peak()
     before = resident("VmRSS")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import numpy as np
 from h5py import h5d, h5f, h5fd, h5i, h5t, h5z
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     import h5py
     from numpy.typing import NDArray
@@ -114,14 +115,11 @@ def read_at(source: h5py.Dataset | Array, at: NDArray[np.intp]) -> Array:
         at = at[order]
     found = np.empty(len(at), plain(source))
     with _blocks(source) as blocks:
-        for piece in slices(len(source), blocks.step):
-            a, b = np.searchsorted(at, (piece.start, piece.stop))
-            if a == b:
-                continue
-            edges = np.arange(piece.start, piece.stop + blocks.height, blocks.height)
-            wanted = np.diff(np.searchsorted(at, edges)) > 0
-            values = blocks.piece(piece, edges[:-1][wanted].tolist())
-            np.take(values, at[a:b] - piece.start, out=found[a:b], mode="clip")  # no copy of out
+        first = at // blocks.height * blocks.height  # of the block that each is in
+        cuts = np.flatnonzero(np.diff(first, prepend=-1)).tolist()
+        for a, b in itertools.pairwise([*cuts, len(at)]):
+            start = int(first[a])
+            np.take(blocks.read(start), at[a:b] - start, out=found[a:b], mode="clip")  # no copy
     if order is None:
         return found
     out = np.empty_like(found)
@@ -135,8 +133,9 @@ def read_pieces(source: h5py.Dataset | Array) -> Iterator[tuple[slice, Array]]:
     A piece may be read-only, and is to be let go of before the next.
     """
     with _blocks(source) as blocks:
+        room = np.empty(min(blocks.step, len(source)), blocks.dtype)  # of all pieces
         for piece in slices(len(source), blocks.step):
-            yield piece, blocks.piece(piece, range(piece.start, piece.stop, blocks.height))
+            yield piece, blocks.piece(piece, room)
 
 
 def is_one_piece(source: h5py.Dataset | Array) -> bool:
@@ -168,16 +167,15 @@ class _Blocks:
         most = min(PIECE, PIECE_BYTES // self.dtype.itemsize)
         return self.height * max(1, most // self.height)
 
-    def piece(self, at: slice, starts: Iterable[int]) -> Array:
-        """The values there; those of other blocks than the ones at ``starts`` are noise."""
+    def piece(self, at: slice, room: Array) -> Array:
+        """The values there; put together in ``room`` where they are of several blocks."""
         size = at.stop - at.start
         if size <= self.height:
             return self.read(at.start)[:size]
-        values = np.empty(size, self.dtype)
-        for start in starts:
-            part = values[start - at.start :][: self.height]
-            part[...] = self.read(start)[: len(part)]
-        return values
+        for start in range(0, size, self.height):
+            part = room[start:size][: self.height]
+            part[...] = self.read(at.start + start)[: len(part)]
+        return room[:size]
 
 
 @contextmanager

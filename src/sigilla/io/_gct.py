@@ -79,11 +79,11 @@ def read_gct(
         if isinstance(error, DataError):
             raise
         raise FileError(f"path={str(path)!r} is damaged or not GCT: {error}") from error
-    signatures, genes = Ids(obs.index.to_numpy()), Ids(var.index.to_numpy())
-    signatures.check_unique(path, "column (signature)")
-    genes.check_unique(path, "row (gene)")
-    rows = signatures.positions("cid", cid, path)
-    cols = genes.positions("rid", rid, path)
+    signatures = Ids(obs.index.to_numpy(), path, "cid")
+    genes = Ids(var.index.to_numpy(), path, "rid")
+    signatures.check_unique()
+    genes.check_unique()
+    rows, cols = signatures.positions(cid), genes.positions(rid)
     if rows is not None:
         x, obs = x[rows], obs.iloc[rows]
     if cols is not None:

@@ -100,24 +100,18 @@ def read_gctx(
     s2   5.0  3.0
     """
     with open_gctx(path) as file:
-        rows = file.positions("cid", cid)
-        cols = file.positions("rid", rid)
+        rows, cols = file.cid.positions(cid), file.rid.positions(rid)
         return file.adata(rows, cols, backed=backed, dtype=dtype)
 
 
 @dataclass(frozen=True)
 class Gctx:
-    """An open GCTX file whose layout and ids have been checked."""
+    """An open GCTX file whose layout has been checked."""
 
     path: Path
     matrix: h5py.Dataset
     cid: Ids
     rid: Ids
-
-    def positions(self, argument: str, asked: Iterable[object] | None) -> Index | None:
-        """Where the ids asked for are; None where all are, in the order of the file."""
-        ids = self.cid if argument == "cid" else self.rid
-        return ids.positions(argument, asked, self.path)
 
     def obs(self, rows: Index | None = None) -> Pending:
         """What the file says of the signatures at ``rows``."""
@@ -148,7 +142,7 @@ class Gctx:
         else:
             x = read_matrix(self.matrix, rows, cols, kind, beside=tasks)
         found_obs, found_var = of_rows.frame(), of_cols.frame()
-        # That the ids are unique was found out when the file was opened, and much faster.
+        # That the ids are unique was found out before, and much faster.
         with _UNIQUE, ad.settings.override(check_uniqueness=False):
             return ad.AnnData(x, obs=found_obs, var=found_var)
 
@@ -232,10 +226,7 @@ def _checked(path: Path, file: h5py.File) -> Gctx:
             f"{matrix.dtype}, its column ids are {cid.shape} of {cid.dtype}, and its row ids "
             f"{rid.shape} of {rid.dtype}."
         )
-    signatures, genes = Ids.of(cid), Ids.of(rid)
-    signatures.check_unique(path, "column (signature)")
-    genes.check_unique(path, "row (gene)")
-    return Gctx(path, matrix, signatures, genes)
+    return Gctx(path, matrix, Ids.of(cid, path, "cid"), Ids.of(rid, path, "rid"))
 
 
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,17 +32,21 @@ class Ids:
 
     Turning a million ids into text takes longer than reading a tenth of their signatures, and
     holding their bytes is more than a tenth of them. So bytes are read piece by piece, compared
-    and looked up by hashes, and only the ids that somebody sees become text.
+    and looked up by hashes, and only the ids that somebody sees become text. That they are unique
+    is checked before any of them is looked up or all are named.
     """
 
     stored: Array | h5py.Dataset
     """Of few ids the values, of many the dataset."""
+    path: Path
+    argument: Literal["cid", "rid"]
     _found: tuple[Index, list[str]] | None = field(default=None, init=False, repr=False)
 
     @classmethod
-    def of(cls, dataset: h5py.Dataset) -> Ids:
+    def of(cls, dataset: h5py.Dataset, path: Path, argument: Literal["cid", "rid"]) -> Ids:
         """The ids of a file; few are kept, for they are read up to three times."""
-        return cls(read_column(dataset) if is_one_piece(dataset) else dataset)
+        stored = read_column(dataset) if is_one_piece(dataset) else dataset
+        return cls(stored, path, argument)
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -50,37 +54,41 @@ class Ids:
     def names(self, at: Index | None = None) -> pd.Index:
         """The ids at these positions, all by default, as text."""
         if at is None:
+            self.check_unique()
             return self._text
         if self._found is not None and self._found[0] is at:  # the text that was asked for
             return pd.Index(self._found[1], dtype=object)
         return pd.Index(decode(read_at(self.stored, at)), dtype=object)
 
-    def check_unique(self, path: Path, axis: str) -> None:
+    def check_unique(self) -> None:
         """Raise a DataError that names the ids which the file holds more than once."""
-        if self._hashes is None and not self._text.is_unique:
+        found = self._hashed()
+        if (found is None or not _all_differ(found)) and not self._text.is_unique:
             repeated = self._text[self._text.duplicated()].unique()
+            axis = {"cid": "column (signature)", "rid": "row (gene)"}[self.argument]
             raise DataError(
-                f"path={str(path)!r} has {len(repeated)} {axis} ids more than once: "
+                f"path={str(self.path)!r} has {len(repeated)} {axis} ids more than once: "
                 f"{listed(repeated)}. Ids must be unique; write the file again with unique ones."
             )
 
-    def positions(self, argument: str, asked: Iterable[object] | None, path: Path) -> Index | None:
+    def positions(self, asked: Iterable[object] | None) -> Index | None:
         """Where the ids asked for are; None where all are wanted."""
         if asked is None:
-            self._forget_hashes()
             return None
+        if self._hashes is None:
+            self.check_unique()
         names = [str(asked)] if isinstance(asked, str) else list(map(str, asked))
         if len(set(names)) < len(names):
             wanted = pd.Index(names)
             repeated = wanted[wanted.duplicated()].unique()
             raise DataError(
-                f"{argument} names {listed(repeated)} more than once; ask once for each."
+                f"{self.argument} names {listed(repeated)} more than once; ask once for each."
             )
         found = self._find(names)
         unknown = [names[i] for i in np.flatnonzero(found < 0).tolist()]
         if unknown:
             raise DataError(
-                f"{argument}: {len(unknown)} of {len(names)} ids are not in {path.name}: "
+                f"{self.argument}: {len(unknown)} of {len(names)} ids are not in {self.path.name}: "
                 f"{listed(unknown, 5)}. {_proposal(unknown[0], self._text)}"
             )
         self._found = found, names
@@ -126,6 +134,16 @@ class Ids:
     @cached_property
     def _hashes(self) -> pd.Index | None:
         """Where they tell all ids apart; None where text has to."""
+        found = self._hashed()
+        if found is None:
+            return None
+        index = pd.Index(found)
+        if is_one_piece(self.stored):  # is_unique makes the table that get_indexer uses later
+            return index if index.is_unique else None
+        return index if _all_differ(found.copy()) else None
+
+    def _hashed(self) -> NDArray[np.uint64] | None:
+        """One number for each id; None for what the same hash says nothing of."""
         if self.stored.dtype.kind != "S" or not len(self):
             return None
         found = np.empty(len(self), np.uint64)
@@ -133,11 +151,13 @@ class Ids:
             if not are_ascii(values):
                 return None  # different bytes may be the same text, once in UTF-8, once in Latin-1
             found[piece] = hashes(values)
-        index = pd.Index(found)
-        if is_one_piece(self.stored):  # is_unique makes the table that get_indexer uses later
-            return index if index.is_unique else None
-        ordered = np.sort(found)  # takes less memory than a table
-        return None if bool(np.any(ordered[1:] == ordered[:-1])) else index
+        return found
+
+
+def _all_differ(numbers: NDArray[np.uint64]) -> bool:
+    """Whether none comes twice; they are sorted, which takes less memory than a table."""
+    numbers.sort(kind="stable")
+    return not np.any(numbers[1:] == numbers[:-1])
 
 
 def _proposal(name: str, ids: pd.Index) -> str:

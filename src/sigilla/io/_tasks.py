@@ -51,7 +51,9 @@ def run_all(tasks: Iterable[Task], beside: Iterable[Task] = ()) -> None:
     orders = [(others, own), (own, others), *[(own,)] * MAX_WORKERS][: workers()]
     with ThreadPoolExecutor(len(orders)) as pool:
         try:
-            for end in [pool.submit(work, *order) for order in orders]:
+            ends = [pool.submit(work, *order) for order in orders[1:]]
+            work(*orders[0])  # this thread too: what comes after may have the memory it lets go of
+            for end in ends:
                 end.result()
         finally:
             stopped = True  # the others too, where this thread is interrupted
