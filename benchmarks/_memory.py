@@ -35,12 +35,14 @@ def have_at_hand(n_bytes: int) -> None:
 
 
 def keep_at_hand(n_bytes: int) -> None:
-    """Take this much memory, touch it and keep it for what this process asks for from here on.
+    """Take this much memory, touch it and keep it for what this thread asks for from here on.
 
     Memory that is merely let go of is back with the host a few seconds later, which is too early
     for work that takes longer.
     """
     libc = ctypes.CDLL(None)
-    libc.mallopt(_TRIM_THRESHOLD, -1)  # nothing is given back
-    libc.mallopt(_MMAP_MAX, 0)  # nor mapped for itself, to be given back when it is let go of
+    # Nothing is given back, nor mapped for itself, to be given back when it is let go of.
+    for option, value in ((_TRIM_THRESHOLD, -1), (_MMAP_MAX, 0)):
+        if not libc.mallopt(option, value):
+            raise OSError("malloc refuses to keep memory; growth is timed with glibc's")
     have_at_hand(n_bytes)

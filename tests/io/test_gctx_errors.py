@@ -154,12 +154,19 @@ def test_a_metadata_column_of_hdf5_times_is_named(gctx, name):
         read_gctx(path)
 
 
-def test_repeated_ids_in_the_file_are_named(gctx):
+@pytest.mark.parametrize("in_pieces", [False, True])
+@pytest.mark.parametrize(
+    "asked", [{}, {"backed": True}, {"cid": ["id13"]}, {"rid": ["id13"]}, {"cid": [], "rid": []}]
+)
+@pytest.mark.parametrize(("axis", "called"), [("COL", "column"), ("ROW", "row")])
+def test_repeated_ids_in_the_file_are_named(gctx, monkeypatch, axis, called, asked, in_pieces):
+    if in_pieces:
+        monkeypatch.setattr("sigilla.io._chunks.PIECE", 3)
     path, _ = gctx(metadata=False)
     with h5py.File(path, "a") as file:
-        file["/0/META/COL/id"][3] = b"id10"
-    with pytest.raises(DataError, match=r"1 column .* more than once: 'id10'"):
-        read_gctx(path)
+        file[f"/0/META/{axis}/id"][3] = b"id10"
+    with pytest.raises(DataError, match=f"1 {called} .* more than once: 'id10'"):
+        read_gctx(path, **asked)
 
 
 def test_unknown_ids_are_named_and_a_near_one_proposed(gctx):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from contextlib import contextmanager
@@ -115,11 +114,14 @@ def read_at(source: h5py.Dataset | Array, at: NDArray[np.intp]) -> Array:
         at = at[order]
     found = np.empty(len(at), plain(source))
     with _blocks(source) as blocks:
-        first = at // blocks.height * blocks.height  # of the block that each is in
-        cuts = np.flatnonzero(np.diff(first, prepend=-1)).tolist()
-        for a, b in itertools.pairwise([*cuts, len(at)]):
-            start = int(first[a])
-            np.take(blocks.read(start), at[a:b] - start, out=found[a:b], mode="clip")  # no copy
+        a = 0
+        while a < len(at):
+            start = int(at[a]) // blocks.height * blocks.height
+            b = int(np.searchsorted(at, start + blocks.height))
+            np.take(
+                blocks.read(start), at[a:b] - start, out=found[a:b], mode="clip"
+            )  # no copy of it
+            a = b
     if order is None:
         return found
     out = np.empty_like(found)
@@ -133,7 +135,8 @@ def read_pieces(source: h5py.Dataset | Array) -> Iterator[tuple[slice, Array]]:
     A piece may be read-only, and is to be let go of before the next.
     """
     with _blocks(source) as blocks:
-        room = np.empty(min(blocks.step, len(source)), blocks.dtype)  # of all pieces
+        several = blocks.height < min(blocks.step, len(source))
+        room = np.empty(blocks.step if several else 0, blocks.dtype)  # of all pieces
         for piece in slices(len(source), blocks.step):
             yield piece, blocks.piece(piece, room)
 

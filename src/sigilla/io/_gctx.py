@@ -135,14 +135,16 @@ class Gctx:
         kind = self.matrix.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
         of_rows = self.obs(rows) if obs is None else given(obs, rows)
         of_cols = self.var(cols) if var is None else given(var, cols)
-        tasks = [*of_rows.tasks, *of_cols.tasks]
+        # The first of either names its axis, and finds out whether the ids are unique.
+        first = [*of_rows.tasks[:1], *of_cols.tasks[:1]]
+        tasks = [*first, *of_rows.tasks[1:], *of_cols.tasks[1:]]
         if backed:
             run_all(tasks)
             x: Any = lazy_matrix(self.path, self.matrix, rows, cols, kind)
         else:
             x = read_matrix(self.matrix, rows, cols, kind, beside=tasks)
         found_obs, found_var = of_rows.frame(), of_cols.frame()
-        # That the ids are unique was found out before, and much faster.
+        # That the ids are unique was found out by Ids, and much faster.
         with _UNIQUE, ad.settings.override(check_uniqueness=False):
             return ad.AnnData(x, obs=found_obs, var=found_var)
 

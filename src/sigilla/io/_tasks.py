@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def workers() -> int:
 
 
 def run_all(tasks: Iterable[Task], beside: Iterable[Task] = ()) -> None:
-    """Run all tasks on a few threads, as they come; a failure ends all and is raised here.
+    """Run all tasks on this and a few threads, as they come; a failure ends all and is raised here.
 
     One thread begins with those of ``beside``, and one more ends with them: tasks that need Python
     to themselves half of the time, for which more threads would only wait.
@@ -51,8 +52,9 @@ def run_all(tasks: Iterable[Task], beside: Iterable[Task] = ()) -> None:
     orders = [(others, own), (own, others), *[(own,)] * MAX_WORKERS][: workers()]
     with ThreadPoolExecutor(len(orders)) as pool:
         try:
-            ends = [pool.submit(work, *order) for order in orders[1:]]
-            work(*orders[0])  # this thread too: what comes after may have the memory it lets go of
+            # All with this thread's own state, as numpy's of floating-point errors is.
+            ends = [pool.submit(copy_context().run, work, *order) for order in orders[1:]]
+            work(*orders[0])  # here too: what comes later may have the memory that it lets go of
             for end in ends:
                 end.result()
         finally:
