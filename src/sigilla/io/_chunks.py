@@ -118,9 +118,8 @@ def read_at(source: h5py.Dataset | Array, at: NDArray[np.intp]) -> Array:
         while a < len(at):
             start = int(at[a]) // blocks.height * blocks.height
             b = int(np.searchsorted(at, start + blocks.height))
-            np.take(
-                blocks.read(start), at[a:b] - start, out=found[a:b], mode="clip"
-            )  # no copy of it
+            # "clip" because "raise" makes numpy copy the output.
+            np.take(blocks.read(start), at[a:b] - start, out=found[a:b], mode="clip")
             a = b
     if order is None:
         return found
