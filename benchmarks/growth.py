@@ -224,8 +224,8 @@ def table(found: dict[str, dict[int, Runs]], load: float) -> str:
         (
             f"`sigilla bench growth`: {N_LANDMARKS} landmark genes and {N_CLASSES} classes, or "
             f"{N_GENES:,} genes of which {EXPRESSED:.0%} are expressed in a cell. Seconds: least / "
-            "median / greatest of the rounds, in which sizes take turns; the process took twice the "
-            "file's size of memory before and kept it. MiB: another process's peak above its "
+            "median / greatest of the rounds, in which sizes take turns; the process took twice "
+            "the file's size of memory before and kept it. MiB: another process's peak above its "
             "imports and the input. Exponent: of a round's seconds, between the two largest sizes. "
             f"{os.cpu_count()} cores, load {load:.1f} at the start."
         ),
