@@ -41,12 +41,18 @@ def test_a_failure_ends_all_and_is_raised(monkeypatch, where, error):
     assert threading.active_count() == before
 
 
-def test_all_threads_take_the_callers_view_of_floating_point_errors(threads):
-    def task():
-        time.sleep(0.001)
-        np.float32(1e30) * np.float32(1e30)
+def test_other_threads_take_the_callers_view_of_floating_point_errors(monkeypatch):
+    monkeypatch.setattr("sigilla.io._tasks.workers", lambda: 2)
+    calling, seen = threading.current_thread(), []
 
-    with np.errstate(over="ignore"):
-        run_all([task] * 20)
-    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
-        run_all([task] * 20)
+    def task():
+        time.sleep(0.001)  # so that both threads have some
+        if threading.current_thread() is not calling:
+            seen.append(np.geterr()["over"])
+
+    for view in ("ignore", "raise"):
+        with np.errstate(over=view):
+            run_all([task] * 20)
+        assert seen
+        assert set(seen) == {view}
+        seen.clear()

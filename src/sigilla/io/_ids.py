@@ -147,7 +147,7 @@ class Ids:
         return index if _all_differ(found.copy()) else None
 
     def _hashed(self) -> NDArray[np.uint64] | None:
-        """One number for each id; None for what the same hash says nothing of."""
+        """A hash of each id; None of what is no bytes, or may be the same text in other bytes."""
         if self.stored.dtype.kind != "S" or not len(self):
             return None
         found = np.empty(len(self), np.uint64)
