@@ -44,8 +44,9 @@ def of_reals(*shape, seed=0):
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(978, 1000), (4000, 70), (70, 4000), (3, 5)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_values_and_gradients_are_those_of_a_product_of_64_bits(n_in, n_out, bias):
-    layer = Linear(n_in, n_out, bias=bias)
+@pytest.mark.parametrize("then", ["none", "tanh"])
+def test_values_and_gradients_are_those_of_64_bits(n_in, n_out, bias, then):
+    layer = Linear(n_in, n_out, bias=bias, then=then)
     x = of_reals(ROWS, n_in).requires_grad_()
     upstream = of_reals(ROWS, n_out, seed=1)
     y = layer(x)
@@ -53,8 +54,12 @@ def test_values_and_gradients_are_those_of_a_product_of_64_bits(n_in, n_out, bia
     exact, up = x.detach().double(), upstream.double()
     weight = layer.weight.detach().double()
     shift = layer.bias.detach().double() if bias else 0
+    expected = exact @ weight.T + shift
+    if then == "tanh":
+        expected = expected.tanh()
+        up = up * (1 - expected.square())
     close = {"rtol": 1e-4, "atol": 1e-4}
-    torch.testing.assert_close(y.double(), exact @ weight.T + shift, **close)
+    torch.testing.assert_close(y.double(), expected, **close)
     torch.testing.assert_close(x.grad.double(), up @ weight, **close)
     torch.testing.assert_close(layer.weight.grad.double(), up.T @ exact, **close)
     if bias:
@@ -80,6 +85,20 @@ def test_views_are_multiplied_like_copies(view):
     torch.testing.assert_close(y.double(), exact, rtol=1e-4, atol=1e-4)
     of_weight = x.double().sum(0).expand(1000, -1)
     torch.testing.assert_close(layer.weight.grad.double(), of_weight, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [ROWS, 1], ids=["large", "small"])
+def test_the_tanh_of_a_product_is_as_exact_as_torchs(rows):
+    layer = Linear(1000, 1000, bias=False, then="tanh")
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(1000))
+    x = torch.linspace(-20, 20, rows * 1000).reshape(rows, 1000)
+    curve = layer(x).double()
+    torch.testing.assert_close(curve, x.double().tanh(), rtol=2e-7, atol=0)
+    ends = torch.full_like(x, 3e38)
+    assert torch.equal(layer(ends), torch.ones_like(x))
+    assert torch.equal(layer(-ends), -torch.ones_like(x))
+    assert layer(ends * torch.nan).isnan().all()
 
 
 def test_a_bias_with_gaps_is_added_as_it_is():
@@ -136,16 +155,20 @@ def test_all_other_products_are_torchs(shape, dtype):
     assert torch.equal(layer(x), F.linear(x, layer.weight, layer.bias))
 
 
-def test_half_precision_is_autocasts():
-    layer = Linear(4000, 70)
+@pytest.mark.parametrize("then", ["none", "tanh"])
+def test_half_precision_is_autocasts(then):
+    layer = Linear(4000, 70, then=then)
     x = of_reals(ROWS, 4000)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert n_by_onednn(lambda: layer(x)) == 0
+        plain = F.linear(x, layer.weight, layer.bias)
+        assert torch.equal(layer(x), plain.tanh() if then == "tanh" else plain)
         assert layer(x).dtype == torch.bfloat16
 
 
-def test_other_devices_are_left_alone():
-    layer = Linear(4000, 70, device="meta")
+@pytest.mark.parametrize("then", ["none", "tanh"])
+def test_other_devices_are_left_alone(then):
+    layer = Linear(4000, 70, device="meta", then=then)
     y = layer(torch.empty(ROWS, 4000, device="meta"))
     y.sum().backward()
     assert (y.device.type, layer.weight.grad.shape) == ("meta", (70, 4000))
@@ -160,6 +183,35 @@ def test_a_product_is_the_same_bits_each_time():
         gradients.append(layer.weight.grad.clone())
     assert torch.equal(gradients[0], gradients[1])
     assert torch.equal(gradients[0], gradients[2])
+
+
+def test_a_tanh_is_made_in_the_pass_of_the_product():
+    needs_onednn()
+    layer = Linear(4000, 70, then="tanh")
+    with Called() as called:
+        layer(of_reals(ROWS, 4000)).sum().backward()
+    assert "mkldnn::_linear_pointwise" in called.names
+    assert "aten::tanh" not in called.names
+
+
+def test_the_tanh_can_be_differentiated_twice():
+    layer, x = Linear(4000, 70, then="tanh"), of_reals(ROWS, 4000).requires_grad_()
+    exact, weight, bias = (t.detach().double() for t in (x, layer.weight, layer.bias))
+
+    def bend(x, y):
+        (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), x)[0]
+
+    exact.requires_grad_()
+    expected = bend(exact, F.linear(exact, weight, bias).tanh())
+    torch.testing.assert_close(bend(x, layer(x)).double(), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_layer_says_what_comes_then():
+    assert repr(Linear(3, 5)) == repr(torch.nn.Linear(3, 5))
+    assert repr(Linear(3, 5, then="tanh")) == (
+        "Linear(in_features=3, out_features=5, bias=True, then=tanh)"
+    )
 
 
 def test_it_can_be_differentiated_twice():
