@@ -328,6 +328,28 @@ def test_numbers_of_one_plain_chunk_can_be_changed(gctx):
     assert adata.obs["dose"].tolist() == [7, *range(1, 600)]
 
 
+@pytest.mark.parametrize("chunk", [None, 32], ids=["contiguous", "chunked"])
+def test_numbers_of_odd_bits_are_what_hdf5_says(gctx, chunk):
+    path, _ = gctx(shape=(64, 128), metadata=False)
+    odd = h5py.h5t.STD_I16LE.copy()
+    odd.set_precision(12)
+    odd.set_offset(4)
+    matrix = np.arange(64 * 128).reshape(64, 128) % 2000 - 1000
+    column = np.arange(64) + 1
+    with h5py.File(path, "a") as file:
+        del file["/0/DATA/0/matrix"]
+        for name, values in (("/0/DATA/0/matrix", matrix), ("/0/META/COL/dose", column)):
+            layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            if chunk:
+                layout.set_chunk((chunk, *values.shape[1:]))
+            space = h5py.h5s.create_simple(values.shape)
+            h5py.h5d.create(file.id, name.encode(), odd, space, layout)
+            file[name][...] = values
+    adata = read_gctx(path)
+    np.testing.assert_array_equal(adata.X, matrix)
+    np.testing.assert_array_equal(adata.obs["dose"], column)
+
+
 def test_links_to_nothing_are_no_metadata(gctx):
     path, _ = gctx(shape=(5, 2), metadata=False)
     with h5py.File(path, "a") as file:

@@ -13,6 +13,8 @@ import deflate
 import numpy as np
 from h5py import h5d, h5f, h5fd, h5i, h5t, h5z
 
+from sigilla.io._contiguous import is_as_in_memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -87,8 +89,11 @@ def chunks_of(dataset: h5py.Dataset, kinds: str = "iuf") -> Chunks | None:
     file = h5i.get_file_id(dataset.id)
     if file.get_access_plist().get_driver() != h5fd.SEC2 or file.get_create_plist().get_userblock():
         return None
-    if dtype.kind == "S" and dataset.id.get_type().get_strpad() != h5t.STR_NULLPAD:
-        return None  # HDF5 turns other paddings, such as MATLAB's spaces, into numpy's zeros
+    if dtype.kind == "S":
+        if dataset.id.get_type().get_strpad() != h5t.STR_NULLPAD:
+            return None  # HDF5 turns other paddings, such as MATLAB's spaces, into numpy's zeros
+    elif not is_as_in_memory(dataset):
+        return None
     shape = properties.get_chunk()
     last = properties.get_nfilters() - 1
     filters = tuple((1 << i, properties.get_filter(i)[0]) for i in range(last, -1, -1))

@@ -42,7 +42,7 @@ def contiguous(dataset: h5py.Dataset) -> Contiguous | None:
     plain = dataset.chunks is None and not dataset.is_virtual and not dataset.external
     if not plain or dataset.file.driver != "sec2" or dataset.dtype.kind not in "iuf":
         return None
-    if dataset.file.userblock_size or not _is_as_in_memory(dataset):
+    if dataset.file.userblock_size or not is_as_in_memory(dataset):
         return None
     offset = dataset.id.get_offset()
     if offset is None:  # nothing was ever written
@@ -55,8 +55,8 @@ def contiguous(dataset: h5py.Dataset) -> Contiguous | None:
     return found
 
 
-def _is_as_in_memory(dataset: h5py.Dataset) -> bool:
-    """Whether the file has the bits that numpy has; for odd numbers h5py takes wider ones."""
+def is_as_in_memory(dataset: h5py.Dataset) -> bool:
+    """Whether the file has a number's bits as numpy has them; of odd ones h5py takes wider ones."""
     return bool(h5py.h5t.py_create(dataset.dtype).equal(dataset.id.get_type()))
 
 
