@@ -234,7 +234,7 @@ MISTAKES = {
     ),
     "tables of another file": (
         ["fit", "vae", "in.h5ad", "--sig-info", "text.gctx", "--out", "out.h5ad"],
-        "'sig_info' goes with a .gctx",
+        "--sig-info goes with a .gctx",
     ),
     "an unknown data set": (["datasets", "fetch", "leukaemia"], "mean 'leukemia'"),
     "a reference of other genes": (

@@ -87,8 +87,9 @@ def test_single_cells_are_read_from_a_10x_folder(folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["in.h5ad", "--labels", "classes.txt"], "'labels' goes with a text matrix or single cel"),
-        (["cancer.csv", "--sig-info", "classes.txt"], "'sig_info' goes with a .gctx"),
+        (["in.h5ad", "--labels", "classes.txt"], "--labels goes with a text matrix or single cell"),
+        (["cancer.csv", "--sig-info", "classes.txt"], "--sig-info goes with a .gctx"),
+        (["cancer.csv", "--cell-line", "A375"], "--cell-line goes with a .gctx"),
         (["cancer.csv", "--labels", "none.txt"], "none.txt does not exist"),
     ],
 )

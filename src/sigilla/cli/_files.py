@@ -63,6 +63,8 @@ READERS = {
 WRITERS = {".h5ad": _write_h5ad, ".gctx": _io("write_gctx"), ".gct": _io("write_gct")}
 # What an option is about; all others are tables and filters of a release.
 _ABOUT = {"labels": (_TEXT, _CELLS), "genes": (_TEXT,)}
+# Options that are repeated, of which Python takes a list.
+_REPEATED = {"cell_lines": "cell-line", "exclude_perts": "exclude-pert"}
 
 
 def read(path: Path, **options: Path | list[str] | str | None) -> AnnData:
@@ -76,7 +78,8 @@ def read(path: Path, **options: Path | list[str] | str | None) -> AnnData:
         about = _ABOUT.get(name, (_GCTX,))
         if kind not in about:
             raise DataError(
-                f"{name!r} goes with {' or '.join(about)}; {path.name} is "
+                f"--{_REPEATED.get(name, name).replace('_', '-')} goes with "
+                f"{' or '.join(about)}; {path.name} is "
                 f"{kind}, which says itself what it holds"
             )
     reader = _io("read_lincs") if given and kind == _GCTX else READERS[kind]
