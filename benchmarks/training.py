@@ -292,25 +292,28 @@ def keeping(epoch: Epoch) -> Epoch:
 
 @dataclass(frozen=True)
 class Setting:
-    """Of a race."""
+    """What a race is about."""
 
     case: str
     n_signatures: int
     threads: int
     compiles: bool
 
-    @cache  # noqa: B019 - as long as its process
-    def ready(self, name: str) -> Epoch:
-        torch.set_num_threads(self.threads)
-        torch.manual_seed(0)
-        n = self.n_signatures
-        data = Data(torch.randn(n, N_GENES), torch.randint(N_CLASSES, (n,)))
-        return contestants(self.case, compiles=self.compiles)[name](data)
 
-    def epoch(self, name: str) -> float:
-        epoch = self.ready(name)
-        have_at_hand(AT_HAND)
-        return epoch()
+@cache
+def ready(setting: Setting, name: str) -> Epoch:
+    """One contestant, made once in its process."""
+    torch.set_num_threads(setting.threads)
+    torch.manual_seed(0)
+    n = setting.n_signatures
+    data = Data(torch.randn(n, N_GENES), torch.randint(N_CLASSES, (n,)))
+    return contestants(setting.case, compiles=setting.compiles)[name](data)
+
+
+def epoch_of(setting: Setting, name: str) -> float:
+    epoch = ready(setting, name)
+    have_at_hand(AT_HAND)
+    return epoch()
 
 
 def race(setting: Setting, repeats: int) -> dict[str, list[float]]:
@@ -322,7 +325,7 @@ def race(setting: Setting, repeats: int) -> dict[str, list[float]]:
         times: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(1 + repeats):  # the first round warms up
             for name, pool in pools.items():
-                times[name].append(pool.apply(setting.epoch, (name,)))
+                times[name].append(pool.apply(epoch_of, (setting, name)))
     return {name: seconds[1:] for name, seconds in times.items()}
 
 

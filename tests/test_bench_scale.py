@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sigilla.pp._ks import ks_scores
 
@@ -22,6 +23,11 @@ def influential():
 @pytest.fixture(scope="module")
 def growth():
     return runpy.run_path(str(BENCHMARKS / "growth.py"))
+
+
+@pytest.fixture(scope="module")
+def training():
+    return runpy.run_path(str(BENCHMARKS / "training.py"))
 
 
 def test_cells_are_as_dense_as_asked_and_all_peers_score_them_alike(influential, tmp_path):
@@ -67,6 +73,36 @@ def test_the_exponent_is_that_of_the_largest_sizes_in_one_round(growth):
     rows = [line for line in growth["table"]({"IF-PCA": runs}, 0.5).splitlines() if "IF-P" in line]
     assert [row.endswith("|  |") for row in rows] == [True, True, False]
     assert rows[2].endswith("| 50.00 / 50.00 / 500.00 | 1 | 2 | 0.70 / 1.00 / 2.00 |")
+
+
+@pytest.mark.parametrize("case", [0, 1, 2])
+def test_everyone_who_is_raced_has_an_epoch_of_the_same_data(training, case):
+    case = list(training["CASES"])[case]
+    setting = training["Setting"](case, 64, torch.get_num_threads(), compiles=False)
+    names = list(training["contestants"](case, compiles=False))
+    assert all(training["ready"](setting, name)() > 0 for name in names)
+    compiled = set(training["contestants"](case, compiles=True)) - set(names)
+    assert len(compiled) == (2 if "published loop" in names else 0)
+
+
+def test_products_are_played_again_in_the_order_and_layout_they_had(training):
+    a, b = torch.randn(3, 4), torch.randn(5, 4)
+    with training["Recorder"]() as recorder:
+        torch.nn.functional.linear(a, b) @ b.T.contiguous().T
+    first, second = recorder.calls
+    assert first == (((3, 4), (4, 1)), ((4, 5), (1, 4)))
+    assert second == (((3, 5), (5, 1)), ((5, 4), (1, 5)))
+
+
+def test_training_is_compared_round_by_round(training):
+    times = {
+        "published loop": [4.0, 8.0, 6.0],
+        "products, float32": [1.0, 1.0, 2.0],
+        "sigilla, float32": [2.0, 2.0, 2.0],
+    }
+    lines = training["lines_of"]("x", times)
+    assert lines[0] == "| x | published loop | 4.000 / 6.000 / 8.000 |  | 1.00 / 1.00 / 1.00 |"
+    assert lines[2].endswith("| 1.00 / 2.00 / 2.00 | 2.00 / 3.00 / 4.00 |")
 
 
 def test_a_stage_that_is_not_there_is_refused(growth, monkeypatch, capsys):
