@@ -398,6 +398,8 @@ def main() -> None:
         folder = options.keep or Path(name)
         small = Case("small", "all", make_file(Path(name) / "small.gctx", 50, 20))
         found = cases(folder, options.wide, options.narrow, options.million, options.only)
+        # What is still on its way to the disk would be timed with the first reads.
+        os.sync()
         print("\n".join(lines), flush=True)
         for case in found:
             workers = {"sigilla": ours, "cmapPy": theirs}
