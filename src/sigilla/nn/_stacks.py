@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": nn.Identity,  # the layer before makes it, in the pass of its product
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
@@ -25,10 +26,8 @@ def mlp(sizes: Sequence[int], *, activation: str = "gelu", dropout: float = 0.0)
     """Linear layers of the given sizes, an activation (and dropout) between but not after them."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes[:-1]):
-        if activation == "tanh":  # the one whose slope follows from its value
-            layers.append(Linear(n_in, n_out, then="tanh"))
-        else:
-            layers += [Linear(n_in, n_out), _ACTIVATIONS[activation]()]
+        hidden = Linear(n_in, n_out, then="tanh" if activation == "tanh" else "none")
+        layers += [hidden, _ACTIVATIONS[activation]()]
         if dropout:
             layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers, Linear(sizes[-2], sizes[-1]))
