@@ -78,7 +78,7 @@ def test_the_exponent_is_that_of_the_largest_sizes_in_one_round(growth):
 @pytest.mark.parametrize("case", [0, 1, 2])
 def test_everyone_who_is_raced_has_an_epoch(training, case):
     case = list(training["CASES"])[case]
-    setting = training["Setting"](case, 64, torch.get_num_threads(), compiles=False)
+    setting = training["Setting"](case, 64, torch.get_num_threads())
     names = list(training["contestants"](case, compiles=False))
     assert all(training["ready"](setting, name)() > 0 for name in names)
     compiled = set(training["contestants"](case, compiles=True)) - set(names)

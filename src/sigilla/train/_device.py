@@ -51,7 +51,7 @@ def keep_freed_memory() -> None:
 
     glibc gives memory back to the system where more of it is free than twice the largest block
     that it was ever given back (mallopt(3), M_TRIM_THRESHOLD). Gradients of a step would be
-    mapped anew, page by page, in the next: up to a tenth of an epoch. The block is never touched.
+    mapped anew, page by page, in the next: about a tenth of an epoch. The block is never touched.
     For the rest of the process smaller blocks come from the heap, of whose end up to 62 MiB stay.
     """
     torch.empty(_LARGE_BLOCK, dtype=torch.uint8)
