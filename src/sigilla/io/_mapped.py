@@ -22,7 +22,7 @@ import numpy as np
 from sigilla.io._tasks import workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -55,102 +55,100 @@ def mapped(stored: Contiguous) -> Mapped | None:
     """The matrix in its file, mapped; None on file systems that have no maps."""
     base = stored.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
     size = stored.offset - base + stored.shape[0] * stored.line
-    with stored.open() as file:
-        try:
-            pages = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=base)
-        except OSError:
-            return None
-        except ValueError as error:
-            raise OSError(f"the file ended meanwhile: {error}") from error
+    try:
+        pages = mmap.mmap(stored.file, size, access=mmap.ACCESS_READ, offset=base)
+    except OSError:
+        return None
+    except ValueError as error:
+        raise OSError(f"the file ended meanwhile: {error}") from error
     address = np.frombuffer(pages, np.uint8).ctypes.data
-    return Mapped(stored, base, pages, address)
+    # Values as bytes of no type: of unaligned numbers numpy would make a copy first.
+    bare = np.dtype((np.void, stored.dtype.itemsize))
+    values: Array = np.ndarray(stored.shape, bare, pages, stored.offset - base)
+    return Mapped(stored, base, pages, address, values)
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """A matrix in a file that is mapped into memory."""
+    """A matrix in a file that is mapped into memory.
+
+    Each window is worked on in few calls: after each that lets other threads have Python, this one
+    waits until it has Python again.
+    """
 
     stored: Contiguous
     base: int  # where in the file the map begins
     pages: mmap.mmap
     address: int
-
-    @property
-    def start(self) -> int:
-        """Where in the map the matrix begins."""
-        return self.stored.offset - self.base
-
-    @property
-    def line(self) -> int:
-        """Bytes of one row."""
-        return self.stored.line
+    values: Array
 
     def tasks(self, rows: Index | None, cols: Index | None, out: Array) -> Iterator[Task]:
         """What fills ``out`` with these rows and columns, a window of the file by each task."""
-        item, order = self.stored.dtype.itemsize, None
-        edges = (0, self.line)  # what is wanted of a row lies between
+        line, item = self.stored.line, self.stored.dtype.itemsize
+        start = self.stored.offset - self.base
+        edges = (start, start + line)  # what is wanted of the first row lies between
         if cols is not None:
-            edges = int(cols.min()) * item, int(cols.max() + 1) * item
-        window = WINDOWS_BYTES // workers()
-        cuts: Sequence[int] = range(0, len(out), max(1, window // self.line))
-        if rows is not None:
-            if np.any(np.diff(rows) < 0):
-                order = np.argsort(rows, kind="stable")
-                rows = rows[order]
-            cuts = self._cuts(rows, window)
-        for a, b in itertools.pairwise([*cuts, len(out)]):
-            if rows is None:
-                first, stop, local = a, b, None
-            else:
-                first, stop = int(rows[a]), int(rows[b - 1]) + 1
-                local = rows[a:b] - first
-            target = slice(a, b) if order is None else order[a:b]
-            yield partial(self._fill, first, stop, local, cols, edges, out, target)
+            edges = start + int(cols.min()) * item, start + int(cols.max() + 1) * item
+        if rows is None:
+            yield from self._all_rows(cols, edges, out)
+            return
+        order = None
+        if np.any(np.diff(rows) < 0):
+            order = np.argsort(rows, kind="stable")
+            rows = rows[order]
+        for window, stretches in self._windows(rows, edges):
+            target = window if order is None else order[window]
+            yield partial(self._fill, rows[window], cols, stretches, out, target)
 
-    def _cuts(self, rows: Index, window: int) -> Sequence[int]:
-        """Where windows begin: a row holds itself in memory, and the gap that is read with it."""
-        apart = np.diff(rows, prepend=rows[0]) * self.line
-        held = np.where(apart > self.line + AHEAD_BYTES, self.line + ALONE_BYTES, apart)
-        return [0, *(np.flatnonzero(np.diff(np.cumsum(held) // window)) + 1).tolist()]
+    def _all_rows(self, cols: Index | None, edges: tuple[int, int], out: Array) -> Iterator[Task]:
+        line, (left, right) = self.stored.line, edges
+        height = max(1, WINDOWS_BYTES // workers() // line)
+        for first in range(0, len(out), height):
+            stop = min(first + height, len(out))
+            stretches = [(left + row * line, right + row * line) for row in range(first, stop)]
+            if line - (right - left) <= AHEAD_BYTES:
+                stretches = [(stretches[0][0], stretches[-1][1])]
+            target = slice(first, stop)
+            yield partial(self._fill, target, cols, stretches, out, target)
+
+    def _windows(
+        self, rows: Index, edges: tuple[int, int]
+    ) -> Iterator[tuple[slice, list[tuple[int, int]]]]:
+        """Which of the sorted rows make a window, and begin and end of what it reads at once."""
+        line, (left, right) = self.stored.line, edges
+        apart = np.diff(rows, prepend=rows[0]) * line
+        # A row holds itself in memory, and the gap that is read with it.
+        held = np.where(apart > line + AHEAD_BYTES, line + ALONE_BYTES, apart)
+        cuts = np.flatnonzero(np.diff(np.cumsum(held) // (WINDOWS_BYTES // workers()))) + 1
+        is_first = apart > AHEAD_BYTES + right - left
+        is_first[0] = is_first[cuts] = True
+        firsts = np.flatnonzero(is_first)
+        lasts = np.append(firsts[1:], len(rows)) - 1
+        begins, ends = left + rows[firsts] * line, right + rows[lasts] * line
+        stretches = list(zip(begins.tolist(), ends.tolist(), strict=True))
+        bounds = [0, *cuts.tolist(), len(rows)]
+        among = np.searchsorted(firsts, bounds).tolist()
+        for window, some in zip(itertools.pairwise(bounds), itertools.pairwise(among), strict=True):
+            yield slice(*window), stretches[slice(*some)]
 
     def _fill(
         self,
-        first: int,
-        stop: int,
-        rows: Index | None,
+        rows: slice | Index,
         cols: Index | None,
-        edges: tuple[int, int],
+        stretches: list[tuple[int, int]],
         out: Array,
         target: slice | Index,
     ) -> None:
-        """Put rows and columns of the window from row ``first`` to ``stop`` where they belong."""
-        # Values as bytes of no type: of unaligned numbers numpy would make a copy first.
-        bare = np.dtype((np.void, self.stored.dtype.itemsize))
-        at = self.start + first * self.line
-        window: Array = np.ndarray((stop - first, self.stored.shape[1]), bare, self.pages, at)
-        self._bring_in(self._stretches(first, stop, rows, edges))
+        """Put these rows and columns, which lie in the stretches, where they belong."""
+        self._bring_in(stretches)
         if isinstance(target, slice) and out.dtype == self.stored.dtype:
-            _gather(window, rows, cols, out[target].view(bare))
+            _gather(self.values, rows, cols, out[target].view(self.values.dtype))
         else:
-            found = np.empty((stop - first if rows is None else len(rows), out.shape[1]), bare)
-            _gather(window, rows, cols, found)
+            n_rows = target.stop - target.start if isinstance(target, slice) else len(target)
+            found = np.empty((n_rows, out.shape[1]), self.values.dtype)
+            _gather(self.values, rows, cols, found)
             out[target] = found.view(self.stored.dtype)
-        self._give_back(at, self.start + stop * self.line)
-
-    def _stretches(
-        self, first: int, stop: int, rows: Index | None, edges: tuple[int, int]
-    ) -> list[tuple[int, int]]:
-        """Begin and end, in the map, of what is to be read at once."""
-        left, right = edges
-        if rows is None and self.line - right + left <= AHEAD_BYTES:
-            return [
-                (self.start + first * self.line + left, self.start + (stop - 1) * self.line + right)
-            ]
-        at = self.start + (np.arange(first, stop) if rows is None else first + rows) * self.line
-        breaks = np.flatnonzero(np.diff(at) > AHEAD_BYTES + right - left)
-        begins = at[[0, *(breaks + 1)]].tolist()
-        ends = at[[*breaks, -1]].tolist()
-        return [(begin + left, end + right) for begin, end in zip(begins, ends, strict=True)]
+        self._give_back(stretches[0][0], stretches[-1][1])
 
     def _bring_in(self, stretches: list[tuple[int, int]]) -> None:
         """Have the disk look for all stretches at once; each page touched is waited for.
@@ -182,21 +180,19 @@ class Mapped:
         if _syscall is None:
             return False
         found = (ctypes.c_uint64 * 5)()  # the first is the number of pages
-        with suppress(OSError), self.stored.open() as file:
-            for begin, end in stretches:
-                first = _page_of(begin)
-                asked = (ctypes.c_uint64 * 2)(self.base + first, end - first)
-                failed = _syscall(_CACHESTAT, file.fileno(), asked, found, 0)
-                if failed or found[0] * mmap.PAGESIZE < end - first:
-                    return False
-            return True
-        return False
+        for begin, end in stretches:
+            first = _page_of(begin)
+            asked = (ctypes.c_uint64 * 2)(self.base + first, end - first)
+            failed = _syscall(_CACHESTAT, self.stored.file, asked, found, 0)
+            if failed or found[0] * mmap.PAGESIZE < end - first:
+                return False
+        return True
 
     def _forget(self, begin: int, end: int) -> None:
         """Have the system's cache let go of pages, one of which could not be read."""
-        first = _page_of(begin)
-        with suppress(OSError), self.stored.open() as file:
-            os.posix_fadvise(file.fileno(), self.base + first, end - first, os.POSIX_FADV_DONTNEED)
+        at, size = self.base + _page_of(begin), end - _page_of(begin)
+        with suppress(OSError):
+            os.posix_fadvise(self.stored.file, at, size, os.POSIX_FADV_DONTNEED)
 
     def _give_back(self, begin: int, end: int) -> None:
         """Let go of pages, which stay in the system's cache; if that fails, they are but kept."""
@@ -208,18 +204,19 @@ def _page_of(byte: int) -> int:
     return byte // mmap.PAGESIZE * mmap.PAGESIZE
 
 
-def _gather(window: Array, rows: Index | None, cols: Index | None, out: Array) -> None:
-    """``window[rows][:, cols]`` into ``out``; in tiles, where rows are taken before columns."""
+def _gather(values: Array, rows: slice | Index, cols: Index | None, out: Array) -> None:
+    """``values[rows][:, cols]`` into ``out``, both contiguous."""
     # "clip" because "raise" makes numpy copy the output; the ids were checked before.
-    if rows is None:
+    if isinstance(rows, slice):
         if cols is None:
-            out[...] = window
+            out[...] = values[rows]
         else:
-            np.take(window, cols, axis=1, out=out, mode="clip")
+            np.take(values[rows], cols, axis=1, out=out, mode="clip")
     elif cols is None:
-        np.take(window, rows, axis=0, out=out, mode="clip")
+        np.take(values, rows, axis=0, out=out, mode="clip")
     else:
-        height = max(1, TILE_BYTES // (window.shape[1] * window.itemsize))
+        flat, starts = values.reshape(-1), rows[:, None] * values.shape[1]
+        height = max(1, TILE_BYTES // (8 * len(cols)))
         for at in range(0, len(rows), height):
             tile = slice(at, at + height)
-            np.take(np.take(window, rows[tile], axis=0), cols, axis=1, out=out[tile], mode="clip")
+            np.take(flat, starts[tile] + cols, out=out[tile], mode="clip")

@@ -50,20 +50,19 @@ def _tasks(stored: Contiguous, begins: Index, rows: Index, out: Array) -> Iterat
         places = (stored.offset + rows[some] * stored.line).tolist()
         starts, lengths = (begins[some] * stored.line).tolist(), sizes[some].tolist()
         parts = [into[at : at + n] for at, n in zip(starts, lengths, strict=True)]
-        yield partial(_read, stored, list(zip(places, parts, strict=True)))
+        yield partial(_read, stored.file, list(zip(places, parts, strict=True)))
 
 
-def _read(stored: Contiguous, wanted: list[tuple[int, memoryview]]) -> None:
+def _read(file: int, wanted: list[tuple[int, memoryview]]) -> None:
     """Fill each part from its place in the file."""
-    with stored.open() as file:
-        is_filled = partial(_is_filled_from_cache, file.fileno())
-        late = list(itertools.dropwhile(lambda one: is_filled(*one), wanted))
-        if hasattr(os, "posix_fadvise"):
-            for place, part in late:  # the disk looks for all at once
-                with suppress(OSError):  # it is but advice
-                    os.posix_fadvise(file.fileno(), place, len(part), os.POSIX_FADV_WILLNEED)
-        for place, part in late:
-            _fill(file.fileno(), place, part)
+    is_filled = partial(_is_filled_from_cache, file)
+    late = list(itertools.dropwhile(lambda one: is_filled(*one), wanted))
+    if hasattr(os, "posix_fadvise"):
+        for place, part in late:  # the disk looks for all at once
+            with suppress(OSError):  # it is but advice
+                os.posix_fadvise(file, place, len(part), os.POSIX_FADV_WILLNEED)
+    for place, part in late:
+        _fill(file, place, part)
 
 
 def _is_filled_from_cache(file: int, place: int, part: memoryview) -> bool:
