@@ -225,8 +225,9 @@ def cut_before(holder, name):
 
 cut_before(_mapped.Mapped, "_fill")
 cut_before(_whole_rows, "_read")
+wanted = [text.split() or None for text in sys.argv[2:]]
 try:
-    read_gctx(sys.argv[1], rid=sys.argv[2:] or None)
+    read_gctx(sys.argv[1], **dict(zip(("rid", "cid"), wanted)))
 except FileError as error:
     print(error)
 """
@@ -239,15 +240,16 @@ NEEDS_ADVICE = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    "genes",
+    "wanted",
     [
-        pytest.param([], id="all genes, read"),
-        pytest.param(["id10", "id40"], id="some genes, mapped", marks=NEEDS_ADVICE),
+        pytest.param([], id="all, read"),
+        pytest.param(["id10 id40"], id="some genes, mapped", marks=NEEDS_ADVICE),
+        pytest.param(["id10 id40", "id1501 id10 id901"], id="both, mapped", marks=NEEDS_ADVICE),
     ],
 )
-def test_a_file_cut_off_while_it_is_read_is_an_error_and_not_the_end_of_the_process(gctx, genes):
+def test_a_file_cut_off_while_it_is_read_is_an_error_and_not_the_end_of_the_process(gctx, wanted):
     path, _ = gctx(shape=(500, 100))
-    command = [sys.executable, "-c", CUT_WHILE_READ, str(path), *genes]
+    command = [sys.executable, "-c", CUT_WHILE_READ, str(path), *wanted]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "is damaged or incomplete" in done.stdout

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import pickle
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +18,6 @@ from hypothesis import strategies as st
 
 from sigilla.errors import DataError
 from sigilla.io import _chunks, _cmappy, _ids, _mapped, _matrix, _whole_rows, disk_matrix, read_gctx
-from sigilla.io._contiguous import contiguous
 from sigilla.io._tasks import workers
 
 from .conftest import FILTERS, Layout, write_layout
@@ -75,7 +73,7 @@ def reading(request, monkeypatch):
     monkeypatch.setattr(_whole_rows, "CALL_BYTES", 0)
     monkeypatch.setattr(_whole_rows, "TASK_BYTES", 300)
     if way == "hdf5":
-        monkeypatch.setattr(_matrix, "contiguous", lambda dataset: None)
+        monkeypatch.setattr(_matrix, "contiguous", lambda dataset: nullcontext())
     if way == "mapped":
         monkeypatch.setattr(_matrix, "whole_rows", lambda *given: None)
     if late:
@@ -262,59 +260,6 @@ def test_text_padded_with_blanks_is_read_without_them(gctx):
         )
         column[...] = np.array([b"A375", b"MCF7"] * 1000)
     assert read_gctx(path).obs["cell_id"].tolist() == ["A375", "MCF7"] * 1000
-
-
-@pytest.mark.parametrize(("answers", "touched"), [([3, 2], True), ([3, 1], False), ([-1], False)])
-def test_pages_are_only_touched_where_the_system_says_that_it_has_all(
-    gctx, monkeypatch, answers, touched
-):
-    path, _ = gctx(shape=(200, 100))
-    with h5py.File(path) as file:
-        matrix = _mapped.mapped(contiguous(file["/0/DATA/0/matrix"]))
-    page = mmap.PAGESIZE
-    asked, advice, left = [], [], list(answers)
-
-    def syscall(number, file, what, found, flags):
-        assert (number, flags) == (451, 0)
-        asked.append(list(what))
-        found[0] = max(left[0], 0)
-        return min(left.pop(0), 0)
-
-    monkeypatch.setattr(_mapped, "_syscall", syscall)
-    monkeypatch.setattr(_mapped, "_madvise", lambda begin, size, kind: advice.append(kind) or 0)
-    monkeypatch.setattr(_mapped.sys, "platform", "linux")
-    matrix._bring_in([(5, 3 * page - 5), (3 * page + 7, 4 * page + 9)])
-    both = [[matrix.base, 3 * page - 5], [matrix.base + 3 * page, page + 9]]
-    assert asked == both[: len(answers)]
-    assert advice == ([] if touched else [_mapped._POPULATE] * 2)
-
-
-def test_a_file_that_the_system_knows_all_of_is_known_to_be_cached(gctx):
-    path, _ = gctx(shape=(200, 100))
-    path.read_bytes()
-    found = (ctypes.c_uint64 * 5)()
-    whole = (ctypes.c_uint64 * 2)(0, path.stat().st_size)
-    with h5py.File(path) as file:
-        matrix = _mapped.mapped(contiguous(file["/0/DATA/0/matrix"]))
-        asked = (451, matrix.stored.file, whole, found, 0)
-        tells = _mapped._syscall and not _mapped._syscall(*asked)
-        assert matrix._are_cached([(0, 50_000)]) == bool(tells)
-        assert not matrix._are_cached([(0, 50_000), (0, 10**7)])  # there is no more of the file
-
-
-def test_rows_far_apart_are_mapped_few_at_a_time(gctx, monkeypatch):
-    sizes = {"WINDOWS_BYTES": 8000 * workers(), "ALONE_BYTES": 4000, "AHEAD_BYTES": 100}
-    for name, value in sizes.items():
-        monkeypatch.setattr(_mapped, name, value)
-    path, values = gctx(shape=(1000, 25))
-    rows = np.arange(0, 1000, 50)
-    with h5py.File(path) as file:
-        found = np.empty((20, 25), values.dtype)
-        tasks = list(_mapped.mapped(contiguous(file["/0/DATA/0/matrix"])).tasks(rows, None, found))
-        for task in tasks:
-            task()
-    assert len(tasks) >= 20 * 4000 // 8000
-    np.testing.assert_array_equal(found, values[rows])
 
 
 def test_numbers_of_one_plain_chunk_can_be_changed(gctx):

@@ -72,7 +72,7 @@ def mapped(stored: Contiguous) -> Mapped | None:
 class Mapped:
     """A matrix in a file that is mapped into memory.
 
-    Each window is worked on in few calls: after each that lets other threads have Python, this one
+    A window is worked on in few calls: after each that lets other threads have Python, this one
     waits until it has Python again.
     """
 
@@ -96,25 +96,33 @@ class Mapped:
         if np.any(np.diff(rows) < 0):
             order = np.argsort(rows, kind="stable")
             rows = rows[order]
-        for window, stretches in self._windows(rows, edges):
-            target = window if order is None else order[window]
-            yield partial(self._fill, rows[window], cols, stretches, out, target)
+        cuts, firsts = self._plan(rows, edges)
+        bounds = [0, *cuts.tolist(), len(rows)]
+        for a, b in itertools.pairwise(bounds):
+            some = firsts[slice(*np.searchsorted(firsts, (a, b)))]
+            lasts = np.append(some[1:], b) - 1
+            begins, ends = edges[0] + rows[some] * line, edges[1] + rows[lasts] * line
+            stretches = list(zip(begins.tolist(), ends.tolist(), strict=True))
+            target = slice(a, b) if order is None else order[a:b]
+            yield partial(self._fill, rows[a:b], cols, stretches, out, target)
 
     def _all_rows(self, cols: Index | None, edges: tuple[int, int], out: Array) -> Iterator[Task]:
         line, (left, right) = self.stored.line, edges
         height = max(1, WINDOWS_BYTES // workers() // line)
+        together = height if line - (right - left) <= AHEAD_BYTES else 1  # rows read at once
         for first in range(0, len(out), height):
-            stop = min(first + height, len(out))
-            stretches = [(left + row * line, right + row * line) for row in range(first, stop)]
-            if line - (right - left) <= AHEAD_BYTES:
-                stretches = [(stretches[0][0], stretches[-1][1])]
-            target = slice(first, stop)
-            yield partial(self._fill, target, cols, stretches, out, target)
+            rows = slice(first, min(first + height, len(out)))
+            stretches = [
+                (left + row * line, right + (min(row + together, rows.stop) - 1) * line)
+                for row in range(rows.start, rows.stop, together)
+            ]
+            yield partial(self._fill, rows, cols, stretches, out, rows)
 
-    def _windows(
-        self, rows: Index, edges: tuple[int, int]
-    ) -> Iterator[tuple[slice, list[tuple[int, int]]]]:
-        """Which of the sorted rows make a window, and begin and end of what it reads at once."""
+    def _plan(self, rows: Index, edges: tuple[int, int]) -> tuple[Index, Index]:
+        """Which of the sorted rows begin a window, but for the first; which, what is read at once.
+
+        All at once, for windows are made while no other thread may work.
+        """
         line, (left, right) = self.stored.line, edges
         apart = np.diff(rows, prepend=rows[0]) * line
         # A row holds itself in memory, and the gap that is read with it.
@@ -122,14 +130,7 @@ class Mapped:
         cuts = np.flatnonzero(np.diff(np.cumsum(held) // (WINDOWS_BYTES // workers()))) + 1
         is_first = apart > AHEAD_BYTES + right - left
         is_first[0] = is_first[cuts] = True
-        firsts = np.flatnonzero(is_first)
-        lasts = np.append(firsts[1:], len(rows)) - 1
-        begins, ends = left + rows[firsts] * line, right + rows[lasts] * line
-        stretches = list(zip(begins.tolist(), ends.tolist(), strict=True))
-        bounds = [0, *cuts.tolist(), len(rows)]
-        among = np.searchsorted(firsts, bounds).tolist()
-        for window, some in zip(itertools.pairwise(bounds), itertools.pairwise(among), strict=True):
-            yield slice(*window), stretches[slice(*some)]
+        return cuts, np.flatnonzero(is_first)
 
     def _fill(
         self,
@@ -195,9 +196,16 @@ class Mapped:
             os.posix_fadvise(self.stored.file, at, size, os.POSIX_FADV_DONTNEED)
 
     def _give_back(self, begin: int, end: int) -> None:
-        """Let go of pages, which stay in the system's cache; if that fails, they are but kept."""
-        if _madvise is not None:
-            _madvise(self.address + _page_of(begin), end - _page_of(begin), mmap.MADV_DONTNEED)
+        """Let go of pages, which stay in the system's cache; if that fails, they are but kept.
+
+        Those of whole rows: pages beside those that were touched came with them.
+        """
+        if _madvise is None:
+            return
+        start, line = self.stored.offset - self.base, self.stored.line
+        first = _page_of(start + (begin - start) // line * line)
+        stop = start - (start - end) // line * line
+        _madvise(self.address + first, stop - first, mmap.MADV_DONTNEED)
 
 
 def _page_of(byte: int) -> int:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
+    from sigilla.io._contiguous import Contiguous
     from sigilla.io._tasks import Task
 
     Array = NDArray[Any]
@@ -48,14 +49,21 @@ def read_matrix(
     n_rows = dataset.shape[0] if rows is None else len(rows)
     n_cols = dataset.shape[1] if cols is None else len(cols)
     out = np.empty((n_rows, n_cols), dtype=dtype)
-    run_all(_tasks(dataset, rows, cols, out) if out.size else (), beside)
+    if not out.size:
+        run_all((), beside)
+        return out
+    with contiguous(dataset) as stored:
+        run_all(_tasks(dataset, stored, rows, cols, out), beside)
     return out
 
 
 def _tasks(
-    dataset: h5py.Dataset, rows: Index | None, cols: Index | None, out: Array
+    dataset: h5py.Dataset,
+    stored: Contiguous | None,
+    rows: Index | None,
+    cols: Index | None,
+    out: Array,
 ) -> Iterable[Task]:
-    stored = contiguous(dataset)
     if stored is not None:
         whole = whole_rows(stored, rows, out) if cols is None else None
         if whole is not None:
