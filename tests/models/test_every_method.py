@@ -81,7 +81,16 @@ def test_the_same_seed_gives_the_same_model_and_the_callers_stream_is_untouched(
 
 def test_a_training_step_runs_on_the_meta_device(method):
     """No host synchronisation: a value read back to the host does not exist on meta."""
-    model = small(method).to("meta").train()
+    steps_on_meta(small(method))
+
+
+def test_nor_does_one_of_the_published_objectives_read_anything_back():
+    steps_on_meta(small(sg.models.METHODS["svqvae"], objective="xue2020"))
+    steps_on_meta(small(sg.models.METHODS["vae"], recipe="chen2023"))
+
+
+def steps_on_meta(model):
+    model = model.to("meta").train()
     batch = Batch(torch.empty(32, GENES, device="meta"), torch.zeros(32, device="meta").long())
     for phase in model.phases():
         optimiser = torch.optim.AdamW(phase.parameters, amsgrad=phase.amsgrad)

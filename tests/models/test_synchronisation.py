@@ -89,6 +89,12 @@ def test_no_step_of_a_method_waits_for_the_device(method):
     assert step(*made(method)) == []
 
 
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_nor_does_one_in_bfloat16(method):
+    with torch.autocast("cpu", torch.bfloat16):
+        assert step(*made(method)) == []
+
+
 def test_nor_does_one_of_the_published_objectives():
     assert step(*made(METHODS["svqvae"], objective="xue2020")) == []
     assert step(*made(METHODS["vae"], recipe="chen2023")) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import anndata as ad
@@ -41,14 +42,27 @@ def signatures(n: int = 90, p: int = 240) -> ad.AnnData:
     return ad.AnnData(x, obs=obs)
 
 
+def only_on_workers(x: np.ndarray, chunks: tuple[int, int], make=np.asarray) -> da.Array:
+    """Blocks that no task of this process may make."""
+    here = os.getpid()
+
+    def block(values: np.ndarray) -> object:
+        assert os.getpid() != here
+        return make(values)
+
+    return da.from_array(x, chunks=chunks).map_blocks(block, meta=make(x[:0, :0]))
+
+
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 def test_workers_find_the_influential_features_that_memory_has(client, kind, masked, monkeypatch):
     adata = signatures()
     mask = np.arange(adata.n_vars) % 3 > 0 if masked else None
     expected = sg.pp.influential_features(adata, mask_var=mask, copy=True)
-    lazy = da.from_array(adata.X, chunks=(25, 240 if kind == "sparse" else 70))
-    adata.X = lazy.map_blocks(sparse.csr_matrix) if kind == "sparse" else lazy
+    if kind == "sparse":
+        adata.X = only_on_workers(adata.X, (25, 240), sparse.csr_matrix)
+    else:
+        adata.X = only_on_workers(adata.X, (25, 70))
     # Twelve genes to a task, and no strip is to come here.
     monkeypatch.setattr(_strips, "STRIP_BYTES", _cluster._PARTS * 90 * 8 * 12)
     monkeypatch.setattr(_strips, "_read", None)
@@ -74,7 +88,7 @@ def test_a_consensus_of_rows_that_workers_read_is_that_of_memory(client, monkeyp
     adata = signatures()
     expected = sg.pp.modz(adata, "pert_id")
     monkeypatch.setattr(_replicates, "_BLOCK_VALUES", 6 * 240)  # a few replicates come at a time
-    adata.X = da.from_array(adata.X, chunks=(25, 70))
+    adata.X = only_on_workers(adata.X, (25, 70))
     found = sg.pp.modz(adata, "pert_id")
     np.testing.assert_allclose(found.X, expected.X, rtol=1e-5, atol=1e-6)
     pd.testing.assert_frame_equal(found.obs, expected.obs)

@@ -84,7 +84,7 @@ def test_processes_of_this_machine_write_the_same_files_and_say_nothing(tmp_path
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Somebody else's scheduler, with a worker of its own."""
+    """Somebody else's scheduler, with workers of its own."""
     import dask
     from distributed import LocalCluster
 
@@ -92,13 +92,22 @@ def cluster():
     with (
         dask.config.set(quiet),
         LocalCluster(
-            n_workers=1,
+            n_workers=2,
             threads_per_worker=1,
             silence_logs=logging.CRITICAL + 1,
             scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         ) as started,
     ):
         yield started
+
+
+def test_two_workers_of_a_scheduler_write_the_files_that_one_process_does(cluster, tmp_path):
+    sets = {"a": data(), "b": data(1)}
+    sg.report.pcl_correlation(sets, tmp_path / "alone", n_jobs=1, **OPTIONS)
+    there = {"scheduler": cluster.scheduler_address} | OPTIONS
+    assert len(cluster.workers) == 2
+    sg.report.pcl_correlation(sets, tmp_path / "out", **there)
+    assert files(tmp_path / "alone") == files(tmp_path / "out")
 
 
 def test_a_worker_that_dies_takes_only_its_own_piece(cluster, tmp_path, caplog):

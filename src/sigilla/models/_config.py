@@ -72,7 +72,7 @@ class Config:
     precision: Literal["float32", "bfloat16"] = param(
         "float32",
         "Type of the network's matrix products in training. 'bfloat16' has a mantissa of 8 bits "
-        "and is several times faster on processors and cards that have units for it; weights, "
+        "and is faster on processors that have units for it (not measured on cards); weights, "
         "distances to codes, losses and the stored results stay in 32 bits.",
     )
 

@@ -48,7 +48,8 @@ def fit(
 
     A share of the observations is held out (``config.validation_fraction``); the epoch with the
     best value of ``model.monitor`` on them is the one whose weights remain. Data stay on the
-    device for the whole fit where they fit; the host waits for the device once per epoch.
+    device for the whole fit where they fit; the host waits for the device for the means of an
+    epoch, not for its steps.
 
     Where ``torchrun`` started several processes, they fit one model together: each takes a part
     of every batch, gradients are averaged, and all end with the same model. The result is that of
