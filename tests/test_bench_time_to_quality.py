@@ -89,6 +89,23 @@ def test_the_summary_says_how_much_sooner_and_where_the_default_falls_short(scri
     assert "pythae" not in text
 
 
+def test_rounds_are_compared_with_themselves_and_epochs_counted_without_the_start(script, table):
+    found = []
+    for at, (passes, epoch) in enumerate([(2.0, 10.0), (4.0, 30.0), (5.0, 15.0)]):
+        entries = [
+            ("default", 0, 0, passes / 2, 0.5),
+            ("default", 0, 1, passes, 0.6),
+            ("default", 0, 2, 9 * passes, 0.9),
+            ("published", 0, 0, 3.0, 0.1),
+            ("published", 0, 2, 3.0 + 2 * epoch, 0.1),
+        ]
+        found.append(rows(script, *entries).assign(round=at))
+    text = " ".join(script.spread(table, pd.concat(found)))
+    assert "3 rounds in turns" in text
+    assert "passes 0.600 after 2.00 / 4.00 / 5.00 s" in text
+    assert "take 90 / 135 / 270 s: 27 / 45 / 68 times sooner" in text
+
+
 def test_every_recipe_of_the_table_is_drawn(script, table, tmp_path):
     script.draw(table, tmp_path / "a.png")
     script.draw(table[table["recipe"] == "default"], tmp_path / "b.png")
