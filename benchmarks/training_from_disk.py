@@ -103,7 +103,12 @@ def memory_table(sizes: list[int]) -> list[str]:
                 found.setdefault(name, []).append(peak)
                 print(f"{n:,} from {name}: {peak:,.0f} MiB", flush=True)
     heads = [f"{n:,} ({4 * n * N_GENES / MIB:,.0f} MiB)" for n in sizes]
-    lines = ["", f"| from, MiB of memory for signatures | {' | '.join(heads)} |"]
+    lines = [
+        "",
+        "MiB at the peak of a fit of one epoch without validation, above what the process held:",
+        "",
+        f"| from | {' | '.join(heads)} |",
+    ]
     lines.append("|---" * (len(sizes) + 1) + "|")
     return lines + [
         f"| {name} | {' | '.join(f'{peak:,.0f}' for peak in peaks)} |"
