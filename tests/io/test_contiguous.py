@@ -37,8 +37,11 @@ def test_a_file_that_ends_before_its_matrix_is_an_error_before_any_work(tmp_path
     with h5py.File(path) as file:
         with contiguous(file["x"]) as found:
             os.truncate(path, found.offset + 30_000)
-        with pytest.raises(OSError, match="the file ends before its matrix does"):
-            contiguous(file["x"]).__enter__()
+        with (
+            pytest.raises(OSError, match="the file ends before its matrix does"),
+            contiguous(file["x"]),
+        ):
+            pass
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows lets nobody replace an open file")
@@ -54,5 +57,8 @@ def test_the_file_that_was_opened_is_read_whatever_stands_at_its_path_later(tmp_
                 for task in way or mapped(found).tasks(None, None, out := np.zeros((400, 100))):
                     task()
                 np.testing.assert_array_equal(out, values)
-        with pytest.raises(OSError, match="another file has taken its place"):
-            contiguous(file["x"]).__enter__()
+        with (
+            pytest.raises(OSError, match="another file has taken its place"),
+            contiguous(file["x"]),
+        ):
+            pass
