@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _memory import forget_peak, keep_at_hand, resident
+from _spread import spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,10 +211,6 @@ def exponents(by_size: dict[int, Runs]) -> list[float]:
         math.log(last / first) / math.log(large / small)
         for first, last in zip(by_size[small].seconds, by_size[large].seconds, strict=True)
     ]
-
-
-def spread(values: list[float]) -> str:
-    return " / ".join(f"{f(values):.2f}" for f in (min, statistics.median, max))
 
 
 def table(found: dict[str, dict[int, Runs]], load: float) -> str:

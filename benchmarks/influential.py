@@ -35,6 +35,7 @@ from sigilla.pp._influential import score_and_select
 from sigilla.pp._ks import workers
 
 sys.path.insert(0, str(Path(__file__).parent))
+import _spread
 from _memory import forget_peak, have_at_hand, resident
 
 if TYPE_CHECKING:
@@ -219,9 +220,8 @@ def sparse_cells(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def spread(values: list[float]) -> str:
     """Least, median and greatest, to three digits of the greatest."""
-    three = min(values), statistics.median(values), max(values)
-    digits = min(max(2 - math.floor(math.log10(three[2])), 0), 4)
-    return " / ".join(f"{value:,.{digits}f}" for value in three)
+    digits = min(max(2 - math.floor(math.log10(max(values))), 0), 4)
+    return _spread.spread(values, f",.{digits}f")
 
 
 def row(name: str, seconds: list[float], ours: list[float], *, of: str, beforehand: str) -> str:

@@ -18,7 +18,6 @@ import hashlib
 import mmap
 import multiprocessing
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -37,6 +36,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _memory import forget_peak, have_at_hand, resident
+from _spread import spread
 
 OUT = Path(__file__).parent / "results" / "reading.md"
 WIDE, NARROW = 12_328, 978
@@ -336,11 +336,6 @@ def measure(case: Case, small: Case, workers: dict[str, Any], repeats: int) -> s
     cells += [f"{peaks[tool]:,.0f}" for tool in workers]
     cells += [f"{size:,.0f}", f"{peaks['sigilla'] - size:+.0f}"]
     return "| " + " | ".join(cells) + " |"
-
-
-def spread(values: list[float], form: str) -> str:
-    found = (min(values), statistics.median(values), max(values))
-    return " / ".join(format(value, form) for value in found)
 
 
 def header(options: argparse.Namespace) -> list[str]:

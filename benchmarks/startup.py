@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _spread import spread
 
 OUT = Path(__file__).parent / "results/startup.md"
 RUNS = {
@@ -46,10 +48,7 @@ def main() -> None:
     for _ in range(options.repeats):
         for name, arguments in RUNS.items():
             times[name].append(seconds(arguments))
-    rows = [
-        f"| {name} | {min(t):.2f} / {statistics.median(t):.2f} / {max(t):.2f} |"
-        for name, t in times.items()
-    ]
+    rows = [f"| {name} | {spread(t)} |" for name, t in times.items()]
     intro = (
         f"Seconds of fresh processes, warm files, {os.cpu_count()} cores, load {load:.1f} at the "
         f"start, {options.repeats} rounds in turns: least / median / greatest."

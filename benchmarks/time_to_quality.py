@@ -34,6 +34,7 @@ from sigilla.models.svqvae import SVQVAE, SVQVAEConfig
 from sigilla.train import fit
 
 sys.path.insert(0, str(Path(__file__).parent))
+from _spread import spread
 from svqvae_quality import Split, simulation
 
 if TYPE_CHECKING:
@@ -217,27 +218,23 @@ def sooner(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
     )
 
 
-def spread(table: pd.DataFrame, of_rounds: pd.DataFrame) -> list[str]:
+def of_rounds(table: pd.DataFrame, timed: pd.DataFrame) -> list[str]:
     """How many times sooner the default passes the published recipe's best, round by round."""
-    theirs = table[(table["recipe"] == "published") & (table["seed"] == of_rounds["seed"].iloc[0])]
+    theirs = table[(table["recipe"] == "published") & (table["seed"] == timed["seed"].iloc[0])]
     goal, epochs = theirs["accuracy"].max(), int(theirs["epoch"].max())
-    ours = of_rounds[(of_rounds["recipe"] == "default") & (of_rounds["accuracy"] >= goal)]
+    ours = timed[(timed["recipe"] == "default") & (timed["accuracy"] >= goal)]
     passed = ours.groupby("round")["seconds"].min()
-    some = of_rounds[of_rounds["recipe"] == "published"].groupby("round")
+    some = timed[timed["recipe"] == "published"].groupby("round")
     of_all = epochs * (some["seconds"].max() - some["seconds"].min()) / some["epoch"].max()
     return [
         "",
         (
             f"{some.ngroups} rounds in turns, least / median / greatest: the default passes "
-            f"{goal:.3f} after {three(passed, '.2f')} s; {epochs} published epochs, from "
-            f"{SOME_EPOCHS} timed ones, take {three(of_all, '.0f')} s: "
-            f"{three(of_all / passed, '.0f')} times sooner."
+            f"{goal:.3f} after {spread(passed, '.2f')} s; {epochs} published epochs, from "
+            f"{SOME_EPOCHS} timed ones, take {spread(of_all, '.0f')} s: "
+            f"{spread(of_all / passed, '.0f')} times sooner."
         ),
     ]
-
-
-def three(values: pd.Series, form: str) -> str:
-    return " / ".join(format(v, form) for v in (values.min(), values.median(), values.max()))
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
@@ -303,7 +300,7 @@ def main() -> None:
     figure = "![Accuracy against seconds](time_to_quality.png)"
     lines = ["## Time to quality", "", intro, "", figure, "", *summary(table)]
     if (options.out / ROUNDS_TABLE).exists():
-        lines += spread(table, read(options.out / ROUNDS_TABLE))
+        lines += of_rounds(table, read(options.out / ROUNDS_TABLE))
     (options.out / "time_to_quality.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import statistics
 import sys
 import time
 from contextlib import ExitStack
@@ -38,6 +37,7 @@ from sigilla.train._device import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _memory import have_at_hand
+from _spread import spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -329,10 +329,6 @@ def race(setting: Setting, repeats: int, *, compiles: bool) -> dict[str, list[fl
 
 
 # ---------------------------------------------------------------- table
-
-
-def spread(values: list[float], form: str = ".2f") -> str:
-    return " / ".join(f"{v:{form}}" for v in (min(values), statistics.median(values), max(values)))
 
 
 def ratios(times: dict[str, list[float]], name: str, to: str) -> list[float]:

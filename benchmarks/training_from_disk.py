@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import statistics
 import sys
 import tempfile
 import warnings
@@ -34,6 +33,7 @@ from sigilla.train import fit
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _memory import forget_peak, resident
+from _spread import spread
 
 RESULTS = Path(__file__).parent / "results"
 N_GENES, N_CLASSES = 978, 75
@@ -75,16 +75,19 @@ def noise(n: int) -> tuple[np.ndarray, np.ndarray]:
     return x, rng.integers(0, N_CLASSES, n)
 
 
+def made(epochs: int) -> SVQVAE:
+    """The default model at batch 256, without validation."""
+    config = SVQVAE.Config(max_epochs=epochs, validation_fraction=0.0, batch_size=256)
+    return SVQVAE(config, n_features=N_GENES, classes=[str(k) for k in range(N_CLASSES)])
+
+
 def peak_mib(name: str, folder: Path, label: np.ndarray) -> float:
     """Peak resident memory of a fit of one epoch, above what this process held before."""
-    config = SVQVAE.Config(max_epochs=1, validation_fraction=0.0, batch_size=256)
-    classes = [str(k) for k in range(N_CLASSES)]
-    few, few_labels = noise(1000)
-    fit(SVQVAE(config, n_features=N_GENES, classes=classes), few, few_labels, progress=False)
+    fit(made(epochs=1), *noise(1000), progress=False, device="cpu")  # loads what it needs
     source = left_on_disk(folder)[name]
     forget_peak()
     before = resident("VmRSS")
-    fit(SVQVAE(config, n_features=N_GENES, classes=classes), source, label, progress=False)
+    fit(made(epochs=1), source, label, progress=False, device="cpu")
     return (resident("VmHWM") - before) / MIB
 
 
@@ -97,7 +100,7 @@ def memory_table(sizes: list[int]) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
             write(x, Path(folder))
             del x
-            for name in ("h5ad", "GCTX", "zarr", "zarr, dask"):
+            for name in left_on_disk(Path(folder)):
                 with fresh.Pool(1) as pool:
                     peak = pool.apply(peak_mib, (name, Path(folder), label))
                 found.setdefault(name, []).append(peak)
@@ -118,17 +121,10 @@ def memory_table(sizes: list[int]) -> list[str]:
 
 def rate(source: Any, label: np.ndarray) -> float:
     """Signatures per second of the second epoch, without the start in closed form."""
-    config = SVQVAE.Config(max_epochs=2, validation_fraction=0.0, batch_size=256)
-    classes = [str(k) for k in range(N_CLASSES)]
-    model = SVQVAE(config, n_features=N_GENES, classes=classes)
+    model = made(epochs=2)
     model.prepare = lambda *_: None
     seconds = fit(model, source, label, progress=False, device="cpu")["seconds"]
     return len(label) / float(seconds[1] - seconds[0])
-
-
-def spread(values: list[float], form: str) -> str:
-    three = (min(values), statistics.median(values), max(values))
-    return " / ".join(f"{v:{form}}" for v in three)
 
 
 def main() -> None:

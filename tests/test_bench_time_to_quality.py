@@ -100,7 +100,7 @@ def test_rounds_are_compared_with_themselves_and_epochs_counted_without_the_star
             ("published", 0, 2, 3.0 + 2 * epoch, 0.1),
         ]
         found.append(rows(script, *entries).assign(round=at))
-    text = " ".join(script.spread(table, pd.concat(found)))
+    text = " ".join(script.of_rounds(table, pd.concat(found)))
     assert "3 rounds in turns" in text
     assert "passes 0.600 after 2.00 / 4.00 / 5.00 s" in text
     assert "take 90 / 135 / 270 s: 27 / 45 / 68 times sooner" in text
