@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -100,14 +101,15 @@ def test_matrices_with_nothing_in_them_are_scored(form, many, monkeypatch):
     np.testing.assert_array_equal(ks_scores(form(np.zeros((9, 3)))), np.full(3, np.nan))
 
 
-def test_samples_that_may_not_be_changed_or_are_not_in_order_are_scored(monkeypatch):
+@pytest.mark.parametrize("said_to_be", [False, True])
+def test_samples_that_may_not_be_changed_or_are_not_in_order_are_scored(said_to_be, monkeypatch):
     monkeypatch.setattr(_ks, "_MANY", 0)
     X = sparse.csr_matrix(zero_heavy(60, 20, density=0.4))
     expected = ks_scores(X.toarray())
     for i in range(60):
         row = slice(X.indptr[i], X.indptr[i + 1])
         X.data[row], X.indices[row] = X.data[row][::-1].copy(), X.indices[row][::-1].copy()
-    X.has_sorted_indices = False
+    X.has_sorted_indices = X.has_canonical_format = said_to_be
     for part in (X.data, X.indices, X.indptr):
         part.flags.writeable = False
     np.testing.assert_allclose(ks_scores(X, n_jobs=2), expected, rtol=1e-12)
@@ -202,16 +204,26 @@ def test_blocks_and_threads_do_not_change_the_scores(n_jobs, monkeypatch):
         (np.longdouble, np.int32),
     ],
 )
-@pytest.mark.parametrize("piece", [7, 10**9])
-def test_values_of_any_width_are_brought_to_their_genes(dtype, index, piece, monkeypatch):
+@pytest.mark.parametrize("run", [0, 1, 10**9])
+def test_values_of_any_width_are_brought_to_their_genes(dtype, index, run, monkeypatch):
     monkeypatch.setattr(_ks, "_MANY", 0)
-    monkeypatch.setattr(_by_gene, "_PIECE", piece)
+    monkeypatch.setattr(_by_gene, "_RUN", run)
     X = zero_heavy(60, 30, density=0.2).astype(dtype)
     X[10:20] = 0
     X[-5:] = 0
     stored = sparse.csr_matrix(X)
     stored.indices, stored.indptr = stored.indices.astype(index), stored.indptr.astype(index)
     np.testing.assert_allclose(ks_scores(stored, n_jobs=2), ks_scores(X), rtol=1e-12)
+
+
+def test_values_by_samples_are_not_all_held_by_genes():
+    X = sparse.csr_matrix(zero_heavy(5000, 100, density=0.6))
+    expected = ks_scores(X, n_jobs=2)
+    tracemalloc.start()
+    np.testing.assert_array_equal(ks_scores(X, n_jobs=2), expected)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.6 * X.data.nbytes
 
 
 def test_genes_of_one_stored_value_or_none_score_as_dense_ones(monkeypatch):

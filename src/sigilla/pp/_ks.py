@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -26,11 +25,9 @@ from scipy.special import ndtr
 from sigilla.errors import DataError, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
-
-    from sigilla.pp._by_gene import ByGene
 
     Floats = NDArray[np.float64]
 
@@ -77,19 +74,19 @@ def ks_scores(
     """
     n, p = X.shape
     threads = workers(n_jobs)
-    score: Callable[[slice], Floats]
+    width = max(_MIN_GENES, _BLOCK // n)
+    parts: list[Any] = [slice(start, min(start + width, p)) for start in range(0, p, width)]
+    score: Callable[[Any], Floats]
     if not sparse.issparse(X):
         score = partial(_score_dense, np.asarray(X))
     elif n < _MANY:
         score = partial(_score_densified, X.tocsc())
     else:
-        from sigilla.pp._by_gene import values_by_gene
+        from sigilla.pp._by_gene import by_gene
 
-        score = partial(_score_by_gene, values_by_gene(X, _floats(X), threads), n)
-    width = max(_MIN_GENES, _BLOCK // n)
-    blocks = [slice(start, min(start + width, p)) for start in range(0, p, width)]
+        score, parts = partial(_score_each, n), by_gene(X, _floats(X), threads)
     with ThreadPoolExecutor(threads) as pool:
-        scores = np.concatenate([np.empty(0), *pool.map(score, blocks)])
+        scores = np.concatenate([np.empty(0), *pool.map(score, parts)])
     bad = np.flatnonzero(np.isinf(scores))
     if bad.size:
         msg = (
@@ -173,12 +170,10 @@ def _score_densified(X: sparse.csc_matrix, genes: slice) -> Floats:
     return score_rows(np.ascontiguousarray(X[:, genes].toarray().T))
 
 
-def _score_by_gene(stored: ByGene, n: int, genes: slice) -> Floats:
+def _score_each(n: int, genes: Iterable[NDArray[np.floating]]) -> Floats:
     from sigilla.pp._ks_many import score_many
 
-    values, starts = stored
-    at = starts[genes.start : genes.stop + 1].tolist()
-    return np.array([score_many(values[start:stop], n) for start, stop in pairwise(at)])
+    return np.array([score_many(values, n) for values in genes])
 
 
 def _floats(X: NDArray[np.number] | sparse.spmatrix) -> type[np.floating]:
