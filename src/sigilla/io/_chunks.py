@@ -6,6 +6,7 @@ import math
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -119,13 +120,12 @@ def read_at(source: h5py.Dataset | Array, at: NDArray[np.intp]) -> Array:
         at = at[order]
     found = np.empty(len(at), plain(source))
     with _blocks(source) as blocks:
-        a = 0
-        while a < len(at):
-            start = int(at[a]) // blocks.height * blocks.height
-            b = int(np.searchsorted(at, start + blocks.height))
+        block, inside = np.divmod(at, blocks.height)
+        cuts = np.flatnonzero(np.diff(block, prepend=-1))
+        edges = pairwise([*cuts.tolist(), len(at)])
+        for start, (a, b) in zip((block[cuts] * blocks.height).tolist(), edges, strict=True):
             # "clip" because "raise" makes numpy copy the output.
-            np.take(blocks.read(start), at[a:b] - start, out=found[a:b], mode="clip")
-            a = b
+            blocks.read(start).take(inside[a:b], out=found[a:b], mode="clip")
     if order is None:
         return found
     out = np.empty_like(found)

@@ -46,7 +46,7 @@ def tidy(
     """
     if source.dtype.kind in "SO":
         codes, distinct = _factorize(source if at is None else read_at(source, at))
-        found = _tidy_texts(_texts(distinct), nulls)
+        found = _tidy_texts(distinct, nulls)
         if at is None or (found.dtype.kind == "O" and len(at)):
             return _spread(found, codes)
         return tidy(source, nulls)[at]  # numbers here may stand beside text elsewhere
@@ -69,8 +69,12 @@ def _spread(distinct: Array, codes: NDArray[np.integer[Any]]) -> Array:
     return out
 
 
-def _tidy_texts(texts: Array, nulls: AbstractSet[str]) -> Array:
-    if not nulls.isdisjoint(texts):
+def _tidy_texts(distinct: Array, nulls: AbstractSet[str]) -> Array:
+    texts = _texts(distinct)
+    if distinct.dtype.kind == "S":  # many bytes are compared in the time of one text
+        for null in nulls:
+            texts[distinct == null.encode()] = np.nan
+    elif not nulls.isdisjoint(texts):
         texts[[text in nulls for text in texts]] = np.nan
     probe = next((text for text in texts if isinstance(text, str) and text), None)
     # Mostly one value tells that a column is text; only columns that may be numbers are parsed.
