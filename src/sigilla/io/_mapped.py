@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Index = NDArray[np.intp]
 
-WINDOWS_BYTES = 48 * 2**20  # of the map in memory, shared by all threads
+WINDOWS_BYTES = 20 * 2**20  # of the map in memory, shared by all threads
 AHEAD_BYTES = 2**17  # a gap that is faster read than sought over
-ALONE_BYTES = 2**20  # for a row far from others a huge page of the cache may be mapped, whole
+ALONE_BYTES = 2**19  # with a row far from others a huge page of the cache may be mapped, whole
 TILE_BYTES = 2**19  # a buffer that stays in a core's own cache
 
 # Linux's advice, from 5.14 on, to bring pages in, or to say why not. It has no name in Python.
